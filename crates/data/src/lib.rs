@@ -1,0 +1,1 @@
+//! Images in, batches out: find, decode, resize, augment, and the built-in data set.

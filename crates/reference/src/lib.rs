@@ -1,0 +1,1 @@
+//! The oracle: every layer in f64, forward and backward, as the formula reads.

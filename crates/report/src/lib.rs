@@ -1,0 +1,1 @@
+//! A run's events as console lines, events.jsonl and metrics.csv.

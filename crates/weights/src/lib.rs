@@ -1,0 +1,1 @@
+//! Parameters in files: safetensors, written beside, synced, renamed.
