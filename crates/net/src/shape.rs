@@ -111,7 +111,7 @@ pub(crate) fn check_input(input: Shape) -> Result<(), String> {
 pub(crate) fn infer(op: &Op, input: Shape) -> Result<Shape, String> {
     let out = match op {
         Op::Conv(conv) => {
-            if conv.groups == 0 || input.c % conv.groups != 0 || conv.k % conv.groups != 0 {
+            if conv.groups == 0 || !input.c.is_multiple_of(conv.groups) || conv.k % conv.groups != 0 {
                 return Err(format!("{} groups do not divide {} input maps and {} output maps", conv.groups, input.c, conv.k));
             }
             let (h, w) = spatial(input, conv.kernel, conv.stride, conv.padding, conv.rounding, false)?;
@@ -131,7 +131,7 @@ pub(crate) fn infer(op: &Op, input: Shape) -> Result<Shape, String> {
         }
         Op::Lrn(lrn) => {
             check_lrn(lrn.n, lrn.k, lrn.coefficient())?;
-            if lrn.towers == 0 || input.c % lrn.towers != 0 {
+            if lrn.towers == 0 || !input.c.is_multiple_of(lrn.towers) {
                 return Err(format!("{} towers do not divide {} maps", lrn.towers, input.c));
             }
             input
