@@ -109,6 +109,26 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
+/// The random numbers of a dropout mask: element `e` of the flattened `(c, h, w)` values of the image at position `image`
+/// in the mini-batch of training step `step`, in the dropout layer at position `layer` of [`crate::Net::layers`].
+#[inline]
+pub fn dropout_stream(seed: u64, layer: usize, step: u32, image: u32) -> Stream {
+    Stream::new(seed, Purpose::Dropout, layer as u32, step, image)
+}
+
+/// The number of 32-bit values that zero: `rate · 2³²`, rounded, for a `rate` in `[0, 1)`.
+#[inline]
+pub fn dropout_threshold(rate: f64) -> u32 {
+    // A cast from a float saturates.
+    (rate * 4_294_967_296.0).round() as u32
+}
+
+/// Whether dropout keeps the value whose number in [`dropout_stream`] is `bits`; every engine draws this same mask.
+#[inline]
+pub fn dropout_keeps(bits: u32, threshold: u32) -> bool {
+    bits >= threshold
+}
+
 /// A permutation of `0..n`, by Fisher and Yates, a pure function of the stream.
 pub fn permutation(stream: Stream, n: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..n as u32).collect();
@@ -147,6 +167,21 @@ mod tests {
         // Five standard errors: 1/√n for the mean, √(2/n) for the variance.
         assert!((sum / f64::from(n)).abs() < 5.0 / f64::from(n).sqrt());
         assert!((squares / f64::from(n) - 1.0).abs() < 5.0 * (2.0 / f64::from(n)).sqrt());
+    }
+
+    #[test]
+    fn dropout_zeroes_the_share_that_its_rate_says() {
+        assert_eq!(dropout_threshold(0.0), 0);
+        assert_eq!(dropout_threshold(0.5), 1 << 31);
+        assert_eq!(dropout_threshold(1.0 - f64::EPSILON), u32::MAX);
+        let n = 100_000;
+        for rate in [0.0, 0.1, 0.5, 0.9] {
+            let (stream, threshold) = (dropout_stream(3, 17, 2, 5), dropout_threshold(rate));
+            let zeroed = (0..n).filter(|&e| !dropout_keeps(stream.u32(e), threshold)).count();
+            // Five standard errors of a binomial share.
+            let error = 5.0 * (rate * (1.0 - rate) / f64::from(n)).sqrt();
+            assert!((zeroed as f64 / f64::from(n) - rate).abs() <= error, "{zeroed} of {n} at rate {rate}");
+        }
     }
 
     #[test]
