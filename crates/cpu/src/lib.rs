@@ -1,1 +1,29 @@
-//! The CPU engine.
+//! The CPU engine: f32, every layer of every net, all cores.
+
+mod executor;
+mod isa;
+
+pub use executor::Cpu;
+pub use isa::{Isa, UnknownIsa};
+
+use net::{Mode, Net, Result};
+
+/// How to run, apart from what.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Threads, 1 to 1024; `None` is one for each core that the process may use. Results do not depend on it.
+    pub threads: Option<usize>,
+    /// The instruction set; `None` is the highest that the CPU has.
+    pub isa: Option<Isa>,
+    /// Keep every activation, and compute the gradient by the input pixels.
+    pub inspect: bool,
+}
+
+/// Plans and allocates a run of `net` on batches of up to `batch` images; nothing is allocated afterwards but what
+/// [`net::Executor::save`], [`net::Executor::activation`] and [`net::Executor::input_gradient`] return.
+///
+/// # Errors
+/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, or there is too little memory.
+pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
+    Cpu::new(net, batch, mode, options)
+}
