@@ -1,1 +1,3 @@
-//! A run's events as console lines, events.jsonl and metrics.csv.
+//! A run's events, for people and programs.
+mod chart;
+pub mod format;
