@@ -1,0 +1,96 @@
+"""How far a correct f32 engine may be from the f64 result, by stochastic arithmetic.
+
+A value that f32 obtains from K rounded operations differs from the exact one by about u·√K times the size of its partial
+sums, u = 2⁻²⁴. (Roundings are nearly independent, with standard deviation below u/√3 of the partial sum; partial sums grow
+like √j where the terms' signs are random and like j where they agree; both give at most u·√K/√6 of the result, or of the
+tensor's RMS where the result cancels.) So a normal error of u·√K·(|y| + rms y), at least 2.4 times that, is added to the
+output of every layer, to every gradient that a layer passes down and to every parameter's gradient, in the f64 net.
+What then becomes of it, through all layers, steps and switching kinks, is computed, not estimated. Dropping to f32 storage of
+parameters and momenta is done as such. Several draws; the greatest distance from the exact result is kept as `noise`.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from layers import AvgPoolPadded, Local, LrnAcross, LrnWithin
+
+U = 2.0**-24
+
+
+def noisy(x, terms, draw):
+    """x as f32 would have it after `terms` roundings."""
+    size = x.detach().abs() + x.detach().square().mean().sqrt()
+    return x + U * math.sqrt(terms) * size * torch.randn(x.shape, generator=draw, dtype=x.dtype)
+
+
+def _terms(module):
+    """Roundings in one output value and in one value of the gradient passed down, or None where f32 is exact."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        weight = module.weight
+        per_input = weight.shape[0] * weight[0, 0].numel() // getattr(module, "groups", 1)
+        return weight[0].numel() + 1, per_input
+    if isinstance(module, Local):
+        _, _, k, c, r, s = module.weight.shape
+        return c * r * s + 1, k * r * s
+    if isinstance(module, LrnAcross):
+        return 2 * module.n + 8, 4 * module.n + 16  # squares, sum, scale, add; a power may cost a few roundings
+    if isinstance(module, LrnWithin):
+        return 2 * module.n**2 + 8, 4 * module.n**2 + 16
+    if isinstance(module, (nn.AvgPool2d, AvgPoolPadded)):
+        return 16, 16
+    if isinstance(module, nn.Tanh):
+        return 8, 8
+    return None
+
+
+class Arithmetic:
+    """Runs a model exactly, or with the roundings of one `draw`."""
+
+    def __init__(self, model, draw=None):
+        self.model, self.draw, self.hooks = model, None, []
+        if draw is None:
+            return
+        self.draw = torch.Generator().manual_seed(draw)
+        for module in model.modules():
+            if terms := _terms(module):
+                self.hooks.append(module.register_forward_hook(self._forward(terms[0])))
+                self.hooks.append(module.register_full_backward_hook(self._backward(terms[1])))
+
+    def _forward(self, terms):
+        def hook(module, _inputs, output):
+            module.positions = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
+            return noisy(output, terms, self.draw)
+
+        return hook
+
+    def _backward(self, terms):
+        return lambda _module, inputs, _outputs: tuple(None if g is None else noisy(g, terms, self.draw) for g in inputs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for hook in self.hooks:
+            hook.remove()
+
+    def pass_(self, x, labels):
+        """Logits, -ln p(label) of each image, and the gradient of the mean loss by the input; parameters hold theirs."""
+        x = x.clone().requires_grad_()
+        self.model.zero_grad(set_to_none=True)
+        logits = self.model(x)
+        nll = nn.functional.cross_entropy(logits, labels, reduction="none")
+        if self.draw is not None:
+            logits.register_hook(lambda g: noisy(g, logits.shape[1], self.draw))
+            nll = noisy(nll, 8, self.draw)
+        nll.mean().backward()
+        if self.draw is not None:
+            self._round_parameter_gradients(len(x))
+        return logits.detach(), nll.detach(), x.grad
+
+    def _round_parameter_gradients(self, n):
+        for module in self.model.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear, Local)):
+                for parameter in module.parameters():
+                    parameter.grad = noisy(parameter.grad, n * module.positions, self.draw)
