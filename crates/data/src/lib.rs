@@ -1,1 +1,40 @@
-//! Images in, batches out: find, decode, resize, augment, and the built-in data set.
+//! Images in, batches out.
+//!
+//! [`open`] finds the class folders of a data set, [`decode`] turns a file's bytes into RGB, [`Preprocessing`] says how an
+//! image becomes the numbers that a net sees, [`Statistics`] holds what was measured on the training images, a
+//! [`Pipeline`] is the three put together, and [`TrainLoader`] and [`EvalLoader`] fill a ring of batches ahead of their
+//! reader. [`scenes`] is a data set that needs no files.
+//!
+//! Every random choice is a function of the seed, the epoch and the image (`net::random`), so the number of threads
+//! changes nothing but the speed. Nothing here knows a network or an engine.
+
+mod bad;
+mod cached;
+mod decode;
+mod eigen;
+mod error;
+mod folders;
+mod list;
+mod loader;
+mod pipeline;
+mod preprocessing;
+mod resize;
+pub mod scenes;
+mod source;
+mod statistics;
+
+pub use bad::{BadImage, BadImages};
+pub use cached::{CACHE_BYTES, cached};
+pub use decode::{Fault, decode, decode_file};
+pub use error::Error;
+pub use folders::{OpenOptions, open};
+pub use list::list_images;
+pub use loader::{EvalLoader, Loaded, LoaderOptions, TrainLoader};
+pub use pipeline::{Pipeline, Views};
+pub use preprocessing::{Channels, ColourNoise, Fit, Mean, Order, Preprocessing, Std};
+pub use resize::{Filter, Resizer};
+pub use source::{Dataset, Image, Source};
+pub use statistics::Statistics;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,128 @@
+//! What can be wrong with the user's images and folders.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::{BadImage, Fault};
+
+/// Errors of the user's world. All messages name the file or folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder or file that cannot be opened or listed.
+    #[error("{}", path.display())]
+    Path {
+        /// What could not be opened.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder that is no data set.
+    #[error("{} is no data set: {found}; known are DIR/train/CLASS/* with DIR/val/CLASS/*, and DIR/CLASS/*", path.display())]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What was found there.
+        found: String,
+    },
+    /// A class folder without a single image.
+    #[error("class `{class}` has no images: {} holds {found}", path.display())]
+    EmptyClass {
+        /// The class.
+        class: String,
+        /// Its folder.
+        path: PathBuf,
+        /// What was found there.
+        found: String,
+    },
+    /// Validation has classes that cannot be learnt.
+    #[error("{} has {} that the training folder lacks: {}", path.display(), count(classes.len(), "class", "classes"), some(classes))]
+    UnknownClasses {
+        /// The validation folder.
+        path: PathBuf,
+        /// The classes that training lacks, sorted.
+        classes: Vec<String>,
+    },
+    /// A path to predict that leads to no image.
+    #[error("no image at {pattern}: {found}")]
+    NoImages {
+        /// The path or pattern as given.
+        pattern: String,
+        /// What was found instead.
+        found: String,
+    },
+    /// An image file that cannot be opened or read.
+    #[error("{name}")]
+    File {
+        /// The file.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is not an image, or not a whole one.
+    #[error("{name}")]
+    Image {
+        /// The file, or whatever its source calls it.
+        name: String,
+        /// What is wrong with it.
+        source: Fault,
+    },
+    /// Bad images, collected by [`crate::BadImages::Report`].
+    #[error("{} bad{}", count(bad.len(), "image is", "images are"), bad.iter().map(|b| format!("\n  {b}")).collect::<String>())]
+    BadImages {
+        /// Every bad image, sorted by name.
+        bad: Vec<BadImage>,
+    },
+    /// A whole epoch without a readable image.
+    #[error("not one of {images} images can be read; the first: {first}")]
+    AllBad {
+        /// How many there are.
+        images: usize,
+        /// One of them.
+        first: BadImage,
+    },
+    /// A split without images where at least one is needed.
+    #[error("there are no images to {purpose}")]
+    Empty {
+        /// `learn from`, `measure`.
+        purpose: &'static str,
+    },
+    /// Preprocessing that contradicts itself or the net's input.
+    #[error("preprocessing: {0}")]
+    Preprocessing(String),
+    /// Stored statistics that are damaged or do not fit the preprocessing.
+    #[error("statistics: {0}")]
+    Statistics(String),
+    /// Loader options that cannot work.
+    #[error("loader: {0}")]
+    Loader(String),
+    /// The system gives no threads.
+    #[error("loader threads cannot start")]
+    Threads(#[source] io::Error),
+}
+
+impl Error {
+    /// The image that cannot be read, where the error is about one; policies apply to these errors only.
+    pub fn bad_image(&self) -> Option<BadImage> {
+        match self {
+            Error::File { name, source } => Some(BadImage { name: name.clone(), reason: source.to_string() }),
+            Error::Image { name, source } => Some(BadImage { name: name.clone(), reason: source.to_string() }),
+            _ => None,
+        }
+    }
+}
+
+/// `1 class`, `2 classes`.
+pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// The first names, and how many more there are.
+pub(crate) fn some(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}

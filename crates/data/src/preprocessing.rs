@@ -1,0 +1,209 @@
+//! How an image becomes the numbers that a net sees.
+
+use net::Shape;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Filter, Result};
+
+/// Everything between a decoded image and the input of a net.
+///
+/// An image is brought to the stored square, a crop of the net's input size is taken from it (at a random place in
+/// training, in the centre in testing), and a value `v` of 0 to 255 becomes `(v − mean + noise) / std`, divided by
+/// `1 + coefficient` where the noise says so.
+///
+/// The default is the paper's: shorter side to 256, central 256 × 256, random crop and reflection for each image, mean image at
+/// the centre crop, colour noise throughout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Preprocessing {
+    /// Side of the stored square, in pixels.
+    pub stored: usize,
+    /// How an image is brought to the stored square.
+    pub fit: Fit,
+    /// The resampling filter.
+    pub filter: Filter,
+    /// Whether training crops lie at random places; if not, in the centre.
+    pub random_crop: bool,
+    /// Whether training images are reflected with probability one half.
+    pub flip: bool,
+    /// How many consecutive images of the visiting order share crop and reflection: 1, or 32 as in 2012.
+    pub crop_group: usize,
+    /// What is subtracted.
+    pub mean: Mean,
+    /// What is divided by.
+    pub std: Std,
+    /// Which channels, in which order.
+    pub channels: Channels,
+    /// Colour noise in training; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour_noise: Option<ColourNoise>,
+    /// When the order of the images changes.
+    pub order: Order,
+}
+
+/// How an image is brought to the stored square.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// The shorter side becomes `stored`, the longer one in proportion, rounded to the nearest pixel (half up); then the
+    /// central square.
+    #[default]
+    Crop,
+    /// Both sides become `stored`, whatever the proportions (Caffe).
+    Warp,
+    /// As `crop`, but training crops roam along the whole longer side (cuda-convnet2 without `CROP_TO_SQUARE`).
+    ShorterSide,
+    /// The image must be `stored × stored` already.
+    AsIs,
+}
+
+/// What is subtracted from a pixel, on the scale of 0 to 255.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mean {
+    /// Nothing.
+    None,
+    /// The central crop of the training set's mean image, whatever the crop's place, after reflection (cuda-convnet).
+    #[default]
+    Image,
+    /// The mean image at the crop's own place, reflected with it (Caffe).
+    ImageAtCrop,
+    /// The training set's mean of each channel.
+    Channels,
+    /// These values for red, green and blue; for grey their luma.
+    Values([f32; 3]),
+}
+
+/// What the difference is divided by, on the scale of 0 to 255.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Std {
+    /// Nothing.
+    #[default]
+    None,
+    /// The training set's standard deviation of each channel.
+    Channels,
+    /// These values for red, green and blue; grey takes the green one.
+    Values([f32; 3]),
+}
+
+/// Which channels the net sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channels {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red (Caffe).
+    Bgr,
+    /// Luma, `(19595 R + 38470 G + 7471 B + 32768) >> 16`, as Pillow's `convert("L")`.
+    Grey,
+}
+
+/// Noise along the principal components of the training set's colours (alexnet.md 2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct ColourNoise {
+    /// Standard deviation along each component, in standard deviations of the colours along it.
+    pub coefficient: f32,
+    /// Whether the noisy image is divided by `1 + coefficient`, as in 2012.
+    pub divide: bool,
+    /// The first epoch (from 0) without noise and division; never if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_epoch: Option<u32>,
+}
+
+/// When the order of the images changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// A new order in each epoch.
+    #[default]
+    EachEpoch,
+    /// One order for all epochs (cuda-convnet, Caffe).
+    Once,
+}
+
+impl Default for ColourNoise {
+    fn default() -> ColourNoise {
+        ColourNoise { coefficient: 0.1, divide: false, until_epoch: None }
+    }
+}
+
+impl Default for Preprocessing {
+    fn default() -> Preprocessing {
+        Preprocessing {
+            stored: 256,
+            fit: Fit::default(),
+            filter: Filter::default(),
+            random_crop: true,
+            flip: true,
+            crop_group: 1,
+            mean: Mean::default(),
+            std: Std::default(),
+            channels: Channels::default(),
+            colour_noise: Some(ColourNoise::default()),
+            order: Order::default(),
+        }
+    }
+}
+
+/// The largest stored side: beyond any use, far from overflow.
+const MOST_STORED: usize = 1 << 14;
+
+impl Preprocessing {
+    /// Whether this preprocessing can feed a net of shape `input`.
+    ///
+    /// # Errors
+    /// Says which two settings contradict each other.
+    pub fn check(&self, input: Shape) -> Result<()> {
+        let fault = |message: String| Err(Error::Preprocessing(message));
+        if self.stored == 0 || self.stored > MOST_STORED {
+            return fault(format!("stored = {} is not in 1..={MOST_STORED}", self.stored));
+        }
+        if input.h > self.stored || input.w > self.stored {
+            return fault(format!("a net input of {input} does not fit into stored = {0} ({0} × {0} pixels)", self.stored));
+        }
+        if input.c != self.planes() {
+            return fault(format!("channels = {:?} gives {} maps, the net takes {input}", self.channels, self.planes()));
+        }
+        if self.crop_group == 0 {
+            return fault("crop-group is at least 1".into());
+        }
+        if self.fit == Fit::ShorterSide && self.mean == Mean::ImageAtCrop {
+            return fault("fit = shorter-side has no mean image at the crop's own place".into());
+        }
+        if let Mean::Values(values) = self.mean
+            && !values.iter().all(|v| v.is_finite())
+        {
+            return fault(format!("mean values {values:?} are not finite"));
+        }
+        if let Std::Values(values) = self.std
+            && !values.iter().all(|v| v.is_finite() && *v > 0.0)
+        {
+            return fault(format!("std values {values:?} are not above 0"));
+        }
+        match self.colour_noise {
+            Some(_) if self.channels == Channels::Grey => fault("colour-noise needs colours, channels are grey".into()),
+            Some(noise) if !(noise.coefficient.is_finite() && noise.coefficient >= 0.0) => {
+                fault(format!("colour-noise coefficient {} is negative or not finite", noise.coefficient))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Maps of the net's input: 1 for grey, else 3.
+    pub fn planes(&self) -> usize {
+        if self.channels == Channels::Grey { 1 } else { 3 }
+    }
+
+    /// The colour noise of an epoch.
+    pub(crate) fn noise_at(&self, epoch: u32) -> Option<ColourNoise> {
+        self.colour_noise.filter(|noise| noise.until_epoch.is_none_or(|end| epoch < end))
+    }
+
+    /// Whether the mean image is needed.
+    pub(crate) fn needs_mean_image(&self) -> bool {
+        matches!(self.mean, Mean::Image | Mean::ImageAtCrop)
+    }
+}
