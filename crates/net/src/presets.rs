@@ -55,6 +55,11 @@ pub const PRESETS: &[Preset] = &[
     Preset { name: "cifar-18pct", summary: "the 19 % net with same-map normalisation", build: cifar_18pct },
     Preset { name: "cifar-13pct", summary: "cuda-convnet's conv-local net, 24-pixel crops (13 % error)", build: cifar_13pct },
     Preset { name: "cifar-11pct", summary: "the conv-local net with normalisation across maps (11 % error)", build: cifar_11pct },
+    Preset {
+        name: "scenes",
+        summary: "the paper's eight layers at a quarter of the maps, for the built-in scenes at 48 pixels (23-11-5-2)",
+        build: scenes,
+    },
     Preset { name: "tiny", summary: "every kind of layer in a net small enough for finite differences", build: tiny },
 ];
 
@@ -518,6 +523,44 @@ fn cifar_11pct() -> (Shape, Vec<Layer>) {
         softmax(),
     ];
     (input(3, 24), layers)
+}
+
+/// The paper's network in miniature: conv1 to conv5 with a quarter of its maps (24-64-96-96-64), two groups where it has
+/// two, normalisation and overlapping pooling where it has them, and maps of 23, 11, 5 and 2 pixels for 55, 27, 13 and 6.
+/// Weights begin wider than .01, near √(2 / fan-in), because there are few steps in which to grow.
+fn scenes() -> (Shape, Vec<Layer>) {
+    let (first, w, last) = (weight(gaussian(0.01)), weight(gaussian(0.05)), weight(gaussian(0.01)));
+    let (zero, tenth) = (bias(0.0, 2.0), bias(0.1, 2.0));
+    let pool = |name| pool(name, Rounding::Floor, Ties::First);
+    let layers = vec![
+        conv("conv1", 24, 5, first, zero, |conv| {
+            conv.stride = Pair::square(2);
+            conv.padding = Padding::all(1);
+        }),
+        relu("relu1"),
+        norm("norm1", 2.0, false, 1),
+        pool("pool1"),
+        conv("conv2", 64, 5, w, tenth, two_groups),
+        relu("relu2"),
+        norm("norm2", 2.0, false, 1),
+        pool("pool2"),
+        conv("conv3", 96, 3, w, zero, plain),
+        relu("relu3"),
+        conv("conv4", 96, 3, w, tenth, two_groups),
+        relu("relu4"),
+        conv("conv5", 64, 3, w, tenth, two_groups),
+        relu("relu5"),
+        pool("pool5"),
+        linear("fc6", 256, w, tenth),
+        relu("relu6"),
+        dropout("drop6", DropoutScaling::Train),
+        linear("fc7", 256, w, tenth),
+        relu("relu7"),
+        dropout("drop7", DropoutScaling::Train),
+        linear("fc8", 10, last, zero),
+        softmax(),
+    ];
+    (input(3, 48), layers)
 }
 
 /// One of everything, asymmetric wherever it may be: 3 × 11 × 10 pixels, five classes.

@@ -23,6 +23,7 @@ fn parameter_counts() {
         ("cifar-18pct", 89_578),
         ("cifar-13pct", 1_116_490),
         ("cifar-11pct", 2_112_970),
+        ("scenes", 279_914),
     ] {
         assert_eq!(preset(name).parameter_count(), count, "{name}");
     }
@@ -74,6 +75,7 @@ fn map_sizes() {
         ("torchvision", [55, 27, 13, 6]),
         ("onnx-bvlc", [54, 26, 12, 6]),
         ("d2l", [54, 26, 12, 5]),
+        ("scenes", [23, 11, 5, 2]),
     ] {
         let net = preset(name);
         let side = |layer: &str| net.layer_index(layer).map(|i| net.output_of(i).h);
