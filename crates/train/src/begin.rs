@@ -1,0 +1,219 @@
+//! Everything before the first step of a run.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use data::{Dataset, LoaderOptions, Pipeline, TrainLoader};
+use net::{Executor, Hyper, Kind, Net, ParamSet};
+
+use crate::checkpoint::{self, DatasetId, Position, Saved};
+use crate::event::Started;
+use crate::run::{RunConfig, Start, statistics};
+use crate::schedule::Curve;
+use crate::session::{Newest, Session, Training};
+use crate::split::Splitter;
+use crate::{Error, Event, Log, Result, Scheduler, Span, initial_params};
+
+impl<'a> Session<'a> {
+    /// Checks that everything fits, describes the run in its folder, measures the data, loads the executor and starts the
+    /// loader.
+    pub(crate) fn begin(
+        exec: &'a mut dyn Executor,
+        dataset: &'a Dataset,
+        config: &'a RunConfig<'a>,
+        log: &'a mut dyn Log,
+        stop: &'a AtomicBool,
+    ) -> Result<Session<'a>> {
+        let began = Instant::now();
+        check(exec, dataset, config)?;
+        let identity = DatasetId::of(dataset);
+        let (saved, warnings) = find_checkpoint(exec.net(), config, &identity)?;
+        let span = span_of(dataset, config);
+        let position = saved.as_ref().map_or(Position::default(), |saved| saved.manifest().position);
+        describe(exec, dataset, config, &identity)?;
+        log.record(&Event::Started(started(exec, dataset, config, span, saved.as_ref().map(|_| position.step))));
+        dataset.notes.iter().for_each(|text| log.record(&Event::Note { text: text.clone() }));
+        warnings.into_iter().for_each(|text| log.record(&Event::Warning { step: position.step, text }));
+        let measured = match &saved {
+            Some(saved) => saved.statistics()?,
+            None => statistics(dataset, config, log)?,
+        };
+        let pipeline = Arc::new(Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?);
+        load(exec, config, saved.as_ref())?;
+        let mut schedule = Scheduler::new(config.recipe, exec.net(), span)?;
+        let progress = saved.as_ref().map(|saved| saved.manifest().progress.clone()).unwrap_or_default();
+        schedule.restore(progress.schedule);
+        Ok(Session {
+            step: position.step,
+            span,
+            reached: false,
+            training: training(dataset, config, &pipeline, position),
+            rates: schedule.rates(position.step),
+            schedule,
+            hyper: Hyper::default(),
+            splitter: Splitter::new(config.recipe.micro(), exec.net().input().len()),
+            exec,
+            dataset,
+            config,
+            log,
+            stop,
+            pipeline,
+            identity,
+            progress,
+            in_flight: VecDeque::new(),
+            logged_rates: None,
+            stuck: None,
+            newest: saved.map(|saved| Newest {
+                step: position.step,
+                path: saved.path().to_path_buf(),
+                evaluated: saved.manifest().metrics.is_some(),
+            }),
+            bad: 0,
+            began,
+            step_began: Instant::now(),
+        })
+    }
+}
+
+/// Whether net, recipe, data and executor fit each other.
+fn check(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>) -> Result<()> {
+    let (net, recipe) = (exec.net(), config.recipe);
+    recipe.fits(net)?;
+    let data = |message: String| Error::Dataset { dataset: dataset.name.clone(), message };
+    if dataset.train.is_empty() {
+        return Err(data("there are no images to train on".into()));
+    }
+    if dataset.classes.len() != net.classes() {
+        let message = format!("it has {} classes, net `{}` tells {} apart", dataset.classes.len(), net.name(), net.classes());
+        return Err(data(message));
+    }
+    let schedules = [Some(&recipe.schedule), recipe.bias_schedule.as_ref()];
+    if dataset.val.is_empty() && schedules.into_iter().flatten().any(|s| matches!(s.curve, Curve::Plateau(_))) {
+        return Err(data("a plateau schedule needs validation images, and there are none".into()));
+    }
+    if exec.capacity() < recipe.micro() {
+        let message = format!("the engine has room for {} images, the recipe asks for {}", exec.capacity(), recipe.micro());
+        return Err(Error::RecipeFit { key: "micro_batch".into(), message });
+    }
+    Ok(())
+}
+
+/// The length of the run.
+fn span_of(dataset: &Dataset, config: &RunConfig<'_>) -> Span {
+    let batches = dataset.train.len().div_ceil(config.recipe.batch) as u32;
+    let steps_per_epoch = if config.recipe.one_batch { 1 } else { batches };
+    Span { steps: config.recipe.total_steps(steps_per_epoch), steps_per_epoch }
+}
+
+/// The checkpoint to go on from, if any, and what is to be said about it.
+fn find_checkpoint(net: &Net, config: &RunConfig<'_>, identity: &DatasetId) -> Result<(Option<Saved>, Vec<String>)> {
+    let Start::Resume { fall_back } = config.start else { return Ok((None, Vec::new())) };
+    let mut warnings = Vec::new();
+    let saved = match checkpoint::latest(&config.dir.checkpoints()) {
+        Err(Error::Damaged { path, reason, older: Some(older) }) if fall_back => {
+            let (damaged, older_name) = (path.display(), older.display());
+            warnings.push(format!("checkpoint `{damaged}` is damaged: {reason}; going on from `{older_name}`"));
+            Some(checkpoint::read(&older)?)
+        }
+        other => other?,
+    };
+    if let Some(saved) = &saved {
+        fits(saved, net, identity)?;
+        if saved.manifest().recipe != config.recipe.to_toml() {
+            warnings.push("the recipe is not the checkpoint's: the result is not that of one run by either".into());
+        }
+    }
+    Ok((saved, warnings))
+}
+
+/// Whether a checkpoint is of this net and of this data.
+fn fits(saved: &Saved, net: &Net, identity: &DatasetId) -> Result<()> {
+    let mismatch = |message: String| Err(Error::Mismatch { path: saved.path().into(), message });
+    let theirs = saved.net()?;
+    if theirs != *net {
+        if theirs.name() != net.name() {
+            return mismatch(format!("it is of net `{}`, this run trains `{}`", theirs.name(), net.name()));
+        }
+        let layers = || theirs.layers().iter().zip(net.layers());
+        let what = match layers().find(|(a, b)| a != b) {
+            Some((_, layer)) => format!("layer `{}`", layer.name),
+            None => "the input or the number of layers".into(),
+        };
+        return mismatch(format!("its net `{}` differs in {what}", net.name()));
+    }
+    let data = &saved.manifest().dataset;
+    if (data.train_images, data.val_images, &data.labels) != (identity.train_images, identity.val_images, &identity.labels) {
+        return mismatch(format!(
+            "it was trained on `{}` with {} + {} images, this is `{}` with {} + {}{}",
+            data.name,
+            data.train_images,
+            data.val_images,
+            identity.name,
+            identity.train_images,
+            identity.val_images,
+            if data.labels == identity.labels { "" } else { " and other labels" }
+        ));
+    }
+    Ok(())
+}
+
+/// Writes into the run's folder what it is.
+fn describe(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>, identity: &DatasetId) -> Result<()> {
+    let (dir, recipe) = (config.dir, config.recipe);
+    dir.write("net.toml", &exec.net().to_toml())?;
+    dir.write("recipe.toml", &recipe.to_toml())?;
+    dir.write("plan.txt", &exec.plan())?;
+    dir.write("classes.txt", &dataset.classes.iter().map(|name| format!("{name}\n")).collect::<String>())?;
+    let about = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "revision": config.revision,
+        "engine": exec.engine(),
+        "seed": recipe.seed,
+        "dataset": identity,
+    });
+    dir.write("run.json", &format!("{about:#}\n"))
+}
+
+fn started(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>, span: Span, resumed_from: Option<u32>) -> Started {
+    let (net, recipe) = (exec.net(), config.recipe);
+    Started {
+        net: net.name().into(),
+        parameters: net.parameter_count(),
+        engine: exec.engine().into(),
+        dataset: dataset.name.clone(),
+        classes: net.classes(),
+        train_images: dataset.train.len() as u64,
+        val_images: dataset.val.len() as u64,
+        batch: recipe.batch,
+        micro_batch: recipe.micro(),
+        steps_per_epoch: span.steps_per_epoch,
+        steps: span.steps,
+        seed: recipe.seed,
+        run: Path::to_path_buf(config.dir.path()),
+        resumed_from,
+    }
+}
+
+/// Gives the executor its weights and momenta.
+fn load(exec: &mut dyn Executor, config: &RunConfig<'_>, saved: Option<&Saved>) -> Result<()> {
+    let (weights, momentum) = match (saved, &config.start) {
+        (Some(saved), _) => (saved.weights()?, saved.momentum()?),
+        (None, Start::Weights(weights)) => (weights.clone(), ParamSet::zeros(exec.net())),
+        (None, _) => (initial_params(exec.net(), config.recipe.seed, config.threads), ParamSet::zeros(exec.net())),
+    };
+    exec.load(Kind::Weights, &weights)?;
+    exec.load(Kind::Momentum, &momentum)?;
+    Ok(())
+}
+
+fn training(dataset: &Dataset, config: &RunConfig<'_>, pipeline: &Arc<Pipeline>, position: Position) -> Training {
+    let recipe = config.recipe;
+    let options =
+        LoaderOptions { batch: recipe.batch, threads: config.threads, slots: 3, seed: recipe.seed, bad: config.bad_images };
+    let (epoch, batch) = if recipe.one_batch { (0, 0) } else { (position.epoch, position.batch) };
+    let loader = TrainLoader::start(Arc::clone(&dataset.train), Arc::clone(pipeline), options, epoch, batch);
+    Training::new(loader, recipe.one_batch, position)
+}

@@ -1,0 +1,124 @@
+//! The self-test: whoever cannot learn one batch by heart learns nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use data::{LoaderOptions, Pipeline, TrainLoader};
+use net::{Batch, Executor, Hyper, Kind, ParamSet, StepInfo};
+
+use crate::run::{RunConfig, statistics};
+use crate::split::Splitter;
+use crate::{Error, Event, Log, Result, Scheduler, Span};
+
+/// How to memorise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MemoriseOptions {
+    /// The mean loss to reach.
+    pub target: f64,
+    /// The most steps.
+    pub steps: u32,
+    /// Images in the batch.
+    pub images: usize,
+}
+
+impl Default for MemoriseOptions {
+    fn default() -> MemoriseOptions {
+        MemoriseOptions { target: 0.01, steps: 500, images: 32 }
+    }
+}
+
+/// What memorising took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Memorised {
+    /// Steps taken.
+    pub steps: u32,
+    /// The last mean loss, below the target.
+    pub loss: f64,
+}
+
+/// Memorises the first batch of a run, before the run. `exec` should run the net without dropout
+/// ([`crate::without_dropout`]), because with it every step sees another net and the loss never comes to rest; its weights
+/// and momenta are afterwards what they were. `None` where `stop` became true.
+///
+/// # Errors
+/// [`Error::NotMemorised`] where the loss did not fall below the target; else the data's or the executor's.
+pub fn self_test(
+    exec: &mut dyn Executor,
+    dataset: &data::Dataset,
+    config: &RunConfig<'_>,
+    options: MemoriseOptions,
+    log: &mut dyn Log,
+    stop: &AtomicBool,
+) -> Result<Option<Memorised>> {
+    let measured = statistics(dataset, config, log)?;
+    let pipeline = Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?;
+    let loading = LoaderOptions {
+        batch: options.images.max(1),
+        threads: config.threads,
+        slots: 2,
+        seed: config.recipe.seed,
+        bad: config.bad_images,
+    };
+    let mut loader = TrainLoader::start(Arc::clone(&dataset.train), Arc::new(pipeline), loading, 0, 0);
+    let loaded = loader.next()?;
+    let before = (exec.save(Kind::Weights)?, exec.save(Kind::Momentum)?);
+    exec.load(Kind::Weights, &crate::initial_params(exec.net(), config.recipe.seed, config.threads))?;
+    exec.load(Kind::Momentum, &ParamSet::zeros(exec.net()))?;
+    let span = Span { steps: options.steps, steps_per_epoch: options.steps.max(1) };
+    let schedule = Scheduler::new(config.recipe, exec.net(), span)?;
+    let result = memorise(exec, &loaded.batch, &schedule, config.recipe.seed, options, log, stop);
+    exec.load(Kind::Weights, &before.0)?;
+    exec.load(Kind::Momentum, &before.1)?;
+    result
+}
+
+/// Trains on `batch` alone, at the schedule's first rates and without decay, from the executor's present weights, until the
+/// mean loss is below the target. `None` where `stop` became true.
+///
+/// # Errors
+/// [`Error::NotMemorised`] where it did not come to that; else the executor's.
+pub fn memorise(
+    exec: &mut dyn Executor,
+    batch: &Batch,
+    schedule: &Scheduler,
+    seed: u64,
+    options: MemoriseOptions,
+    log: &mut dyn Log,
+    stop: &AtomicBool,
+) -> Result<Option<Memorised>> {
+    let mut splitter = Splitter::new(exec.capacity(), exec.net().input().len());
+    let hyper = undecayed(schedule);
+    let mut loss = f64::INFINITY;
+    for step in 0..options.steps {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        splitter.each(batch, |piece, first| {
+            let info = StepInfo { seed, step, first_image: first as u32, step_images: batch.n as u32 };
+            Ok(exec.forward_backward(piece, info)?)
+        })?;
+        let mut nll_sum = 0.0;
+        while let Some(pass) = exec.take_loss(true)? {
+            nll_sum += pass.nll_sum;
+        }
+        loss = nll_sum / batch.n.max(1) as f64;
+        log.record(&Event::Memorising { step, loss });
+        if loss < options.target {
+            log.record(&Event::Memorised { steps: step, loss });
+            return Ok(Some(Memorised { steps: step, loss }));
+        }
+        if !loss.is_finite() {
+            break;
+        }
+        exec.apply(&hyper)?;
+    }
+    Err(Error::NotMemorised { images: batch.n, steps: options.steps, loss, target: options.target })
+}
+
+/// The schedule's first rates, without decay.
+fn undecayed(schedule: &Scheduler) -> Hyper {
+    let mut hyper = Hyper::default();
+    schedule.at(0, &mut hyper);
+    hyper.params.iter_mut().for_each(|param| param.decay = 0.0);
+    hyper
+}

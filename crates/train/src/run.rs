@@ -1,0 +1,131 @@
+//! The training loop.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use data::{BadImages, Dataset, Statistics};
+use net::{Executor, ParamSet};
+
+use crate::checkpoint::Metrics;
+use crate::session::Session;
+use crate::{Event, Log, Recipe, Result, RunDir};
+
+/// Everything about a run besides the net, which is the executor's, and the data.
+#[derive(Debug)]
+pub struct RunConfig<'a> {
+    /// Where it is kept.
+    pub dir: &'a RunDir,
+    /// How to train.
+    pub recipe: &'a Recipe,
+    /// What to begin with.
+    pub start: Start,
+    /// Loader threads, at least 1. They change no bit of the result.
+    pub threads: usize,
+    /// What to do about images that cannot be used.
+    pub bad_images: BadImages,
+    /// Revision of the program's source, for the records.
+    pub revision: String,
+}
+
+/// What a run begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Start {
+    /// Initial values by the net and the recipe's seed.
+    Initial,
+    /// These weights.
+    Weights(ParamSet),
+    /// The newest checkpoint in the run's folder, or the beginning where there is none.
+    Resume {
+        /// Whether to take the newest intact one where the newest is damaged.
+        fall_back: bool,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// All steps are taken.
+    Finished(Summary),
+    /// It was asked to stop.
+    Interrupted {
+        /// Steps taken.
+        step: u32,
+        /// The checkpoint's folder.
+        checkpoint: PathBuf,
+    },
+}
+
+/// A run that is complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Steps taken.
+    pub step: u32,
+    /// The last evaluation; `None` without validation images.
+    pub last: Option<Metrics>,
+    /// The best evaluation.
+    pub best: Option<Metrics>,
+    /// The last checkpoint's folder.
+    pub checkpoint: PathBuf,
+}
+
+/// Trains the executor's net on `dataset`, from the start or from a checkpoint, until the recipe's end or until `stop`
+/// becomes true; then it finishes the step, writes a checkpoint and returns. Going on later gives the same bits as never
+/// having stopped.
+///
+/// # Errors
+/// The recipe does not fit; images cannot be used; a file cannot be written; the loss is not finite. Whatever happens, the
+/// checkpoints written before stay.
+pub fn run(
+    exec: &mut dyn Executor,
+    dataset: &Dataset,
+    config: &RunConfig<'_>,
+    log: &mut dyn Log,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    Session::begin(exec, dataset, config, log, stop)?.train()
+}
+
+impl Session<'_> {
+    fn train(mut self) -> Result<Outcome> {
+        while self.step < self.span.steps && !self.reached {
+            if self.evaluation_due() {
+                self.evaluate()?;
+            }
+            if self.checkpoint_due() {
+                self.checkpoint()?;
+            }
+            if self.stopped() {
+                return self.interrupt();
+            }
+            let loaded = self.training.next()?;
+            self.forward_backward(&loaded)?;
+            self.rates = self.schedule.at(self.step, &mut self.hyper);
+            self.exec.apply(&self.hyper)?;
+            self.step += 1;
+            self.record_losses(&loaded)?;
+            self.training.give_back(loaded);
+        }
+        self.finish()
+    }
+}
+
+/// The statistics of the training images, kept in the run's folder: measured once, then read.
+///
+/// # Errors
+/// Where an image cannot be used, or the file not be written or read.
+pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log) -> Result<Statistics> {
+    let path = config.dir.path().join("statistics.safetensors");
+    if path.exists() {
+        return Ok(Statistics::from_tensors(&weights::safetensors::read(&path)?.0)?);
+    }
+    let recipe = config.recipe;
+    let mut progress = |done, total| log.record(&Event::Statistics { done: done as u64, total: total as u64 });
+    let (statistics, bad) =
+        Statistics::compute(&*dataset.train, &recipe.preprocessing, config.threads, config.bad_images, &mut progress)?;
+    if !bad.is_empty() {
+        log.record(&Event::bad_images("train", &bad));
+    }
+    let tensors = statistics.to_tensors();
+    weights::safetensors::write(&path, &weights::safetensors::of_list(&tensors), &Default::default())?;
+    Ok(statistics)
+}
