@@ -58,7 +58,7 @@ pub(super) fn disc(centre: Point, radius: f32) -> Ellipse {
 }
 
 impl Shape for Ellipse {
-    /// Iquilez's estimate `k(k − 1) / |∇k²/2|` with `k = |p / radii|`.
+    /// To first order: `k − 1` over its gradient's length, where `k = |p / radii|` is 1 on the outline.
     #[inline]
     fn distance(&self, p: Point) -> f32 {
         let q = minus(p, self.centre);
