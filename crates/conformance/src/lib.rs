@@ -1,1 +1,20 @@
 //! The suite that every engine passes: cases, tolerances, goldens.
+//!
+//! A [`Subject`] is an engine under test. [`ops`], [`nets`], [`contract`] and [`training`] run it beside the oracle and
+//! give a [`Report`]. Every value is compared within a bound derived from the operations behind it: see [`bound`].
+
+pub mod bound;
+mod cases;
+mod compare;
+mod follow;
+pub mod inputs;
+mod report;
+mod subject;
+
+pub use cases::contract::contract;
+pub use cases::nets::{nets, same_bits};
+pub use cases::ops::ops;
+pub use cases::training::training;
+pub use compare::{Mismatch, What, compare, ulps};
+pub use report::{Fault, Findings, Report, Skipped};
+pub use subject::{Keep, Prepare, Subject};

@@ -1,0 +1,183 @@
+//! The oracle follows an engine through a pass: each layer from the engine's own input to it.
+
+use net::{Batch, Executor, Kind, Net, ParamSet, StepInfo};
+use reference::layer::Params;
+use reference::{Pass, softmax};
+
+use crate::bound::{self, Bounded, Propagation};
+use crate::compare::{What, compare};
+use crate::report::{Fault, Findings};
+
+/// The weight and bias of a layer in f64.
+struct Weights {
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+}
+
+impl Weights {
+    fn of(net: &Net, params: &ParamSet, index: usize) -> Weights {
+        let tensor = |i: usize| params.get(&net.params()[i].name).map_or(Vec::new(), |t| to_f64(&t.data));
+        let (weight, bias) = net.params_of(index).map_or((Vec::new(), Vec::new()), |(w, b)| (tensor(w), tensor(b)));
+        Weights { weight, bias }
+    }
+
+    fn params(&self) -> Params<'_> {
+        Params { weight: &self.weight, bias: &self.bias }
+    }
+}
+
+pub(crate) fn to_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
+}
+
+/// The engine's input to every layer and, last, its probabilities; each checked for its shape.
+pub(crate) fn activations(exec: &mut dyn Executor, batch: &Batch) -> Result<Vec<Vec<f32>>, Fault> {
+    let net = exec.net().clone();
+    let mut all = vec![batch.f32().to_vec()];
+    for (index, layer) in net.layers().iter().enumerate() {
+        let tensor = exec.activation(&layer.name)?;
+        let shape = net.output_of(index);
+        let expected = [batch.n, shape.c, shape.h, shape.w];
+        if tensor.shape != expected || tensor.data.len() != batch.n * shape.len() {
+            let (name, got) = (&layer.name, &tensor.shape);
+            return Err(Fault::Contract(format!("activation of {name} has shape {got:?}, expected {expected:?}")));
+        }
+        all.push(tensor.data);
+    }
+    Ok(all)
+}
+
+/// A pass to be checked.
+pub(crate) struct Check<'a> {
+    pub(crate) net: &'a Net,
+    pub(crate) params: &'a ParamSet,
+    pub(crate) how: Propagation,
+}
+
+impl Check<'_> {
+    /// Runs `forward` and compares every layer's output, and the probabilities that it returns.
+    pub(crate) fn forward(&self, exec: &mut dyn Executor, batch: &Batch, findings: &mut Findings) -> Result<(), Fault> {
+        let probabilities = exec.forward(batch)?.to_vec();
+        let values = activations(exec, batch)?;
+        self.outputs(Pass::Test, &values, findings);
+        findings.expect(values.last() == Some(&probabilities), || "forward returns other values than its last layer's".into());
+        Ok(())
+    }
+
+    /// Runs `forward_backward` and compares every layer's output, the loss and every gradient.
+    pub(crate) fn training(
+        &self,
+        exec: &mut dyn Executor,
+        batch: &Batch,
+        info: StepInfo,
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        exec.forward_backward(batch, info)?;
+        let values = activations(exec, batch)?;
+        self.outputs(Pass::Train(info), &values, findings);
+        self.loss(exec, batch, info, &values, findings)?;
+        self.gradients(exec, batch, info, &values, findings)
+    }
+
+    fn outputs(&self, pass: Pass, values: &[Vec<f32>], findings: &mut Findings) {
+        for (index, layer) in self.net.layers().iter().enumerate() {
+            let weights = Weights::of(self.net, self.params, index);
+            let oracle = bound::forward(self.net, index, weights.params(), pass, &to_f64(&values[index]));
+            let shape = self.net.output_of(index);
+            let images = values[index].len() / self.net.input_of(index).len();
+            let tensor = format!("activation of {}", layer.name);
+            let what =
+                || What { op: layer.op.kind().into(), tensor: tensor.clone(), shape: vec![images, shape.c, shape.h, shape.w] };
+            findings.note(&tensor, oracle.value.len(), compare(what, &values[index + 1], &oracle, 1.0));
+        }
+    }
+
+    fn loss(
+        &self,
+        exec: &mut dyn Executor,
+        batch: &Batch,
+        info: StepInfo,
+        values: &[Vec<f32>],
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let loss = exec.take_loss(true)?.ok_or_else(|| Fault::Contract("no loss after a pass".into()))?;
+        findings.expect(loss.step == info.step && loss.images as usize == batch.n, || format!("{loss:?} of another pass"));
+        let (labels, logits) = (&batch.labels[..batch.n], to_f64(&values[values.len() - 2]));
+        let (nll, bound) = bound::nll_sum(&logits, labels);
+        findings.expect((loss.nll_sum - nll).abs() <= bound, || {
+            format!(
+                "loss: nll_sum {:e}, oracle {nll:e}, error {:.3e}, bound {bound:.3e}",
+                loss.nll_sum,
+                (loss.nll_sum - nll).abs()
+            )
+        });
+        // Distinct logits may round to equal probabilities, so either may have decided.
+        let right = |values: &[f64]| -> Vec<bool> {
+            values.chunks_exact(self.net.classes()).zip(labels).map(|(values, &label)| softmax::top1(values) == label).collect()
+        };
+        let (by_logit, by_probability) = (right(&logits), right(&to_f64(&values[values.len() - 1])));
+        let least = by_logit.iter().zip(&by_probability).filter(|(a, b)| **a && **b).count();
+        let most = by_logit.iter().zip(&by_probability).filter(|(a, b)| **a || **b).count();
+        findings.expect((least..=most).contains(&(loss.top1 as usize)), || {
+            format!("loss: top1 {}, oracle {least} to {most} of {}", loss.top1, batch.n)
+        });
+        Ok(())
+    }
+
+    fn gradients(
+        &self,
+        exec: &mut dyn Executor,
+        batch: &Batch,
+        info: StepInfo,
+        values: &[Vec<f32>],
+        findings: &mut Findings,
+    ) -> Result<(), Fault> {
+        let engine = exec.save(Kind::Gradients)?;
+        engine.check(self.net)?;
+        let by_pixel = exec.input_gradient()?;
+        let oracle = self.sweep(values, &batch.labels[..batch.n], info, |index, gradients| {
+            let (w, b) = self.net.params_of(index).unwrap_or_default();
+            for (param, oracle) in [w, b].into_iter().zip(gradients) {
+                let info = &self.net.params()[param];
+                let tensor = engine.get(&info.name).map_or(&[][..], |tensor| &tensor.data);
+                self.gradient(index, &info.name, &info.shape, tensor, &oracle, findings);
+            }
+        });
+        let shape = self.net.input();
+        let expected = [batch.n, shape.c, shape.h, shape.w];
+        findings.expect(by_pixel.shape == expected, || {
+            format!("input gradient has shape {:?}, expected {expected:?}", by_pixel.shape)
+        });
+        self.gradient(0, "the pixels", &expected, &by_pixel.data, &oracle, findings);
+        Ok(())
+    }
+
+    fn gradient(&self, layer: usize, name: &str, shape: &[usize], engine: &[f32], oracle: &Bounded, findings: &mut Findings) {
+        let tensor = format!("gradient of {name}");
+        let op = self.net.layers()[layer].op.kind();
+        let what = || What { op: op.into(), tensor: tensor.clone(), shape: shape.to_vec() };
+        findings.note(&tensor, oracle.value.len(), compare(what, engine, oracle, self.how.factor()));
+    }
+
+    /// The oracle's backward pass through the engine's activations `values`: shows the gradients of each layer that has
+    /// parameters, the last first, and returns the one by the pixels.
+    pub(crate) fn sweep(
+        &self,
+        values: &[Vec<f32>],
+        labels: &[u32],
+        info: StepInfo,
+        mut visit: impl FnMut(usize, [Bounded; 2]),
+    ) -> Bounded {
+        let last = self.net.layers().len() - 1;
+        let mut dy = bound::backward_loss(self.net, &to_f64(&values[last]), labels, info.step_images);
+        for index in (0..last).rev() {
+            let x = to_f64(&values[index]);
+            if let Some(gradients) = bound::backward_params(self.net, index, self.how, &x, &dy) {
+                visit(index, gradients);
+            }
+            let weight = Weights::of(self.net, self.params, index).weight;
+            dy = bound::backward_input(self.net, index, self.how, &weight, Pass::Train(info), &x, &dy);
+        }
+        dy
+    }
+}
