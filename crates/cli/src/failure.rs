@@ -41,6 +41,11 @@ impl Failure {
         Failure { code: USAGE, ..Failure::failed(message, hint) }
     }
 
+    /// Ctrl-C was pressed, and whatever is to be said about it has been said.
+    pub(crate) fn interrupted() -> Failure {
+        Failure { code: INTERRUPTED, chain: Vec::new(), hint: "".into(), silent: true }
+    }
+
     /// The same failure as an error of usage.
     pub(crate) fn into_usage(self) -> Failure {
         Failure { code: USAGE, ..self }

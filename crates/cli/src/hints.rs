@@ -7,6 +7,7 @@ use std::io;
 use crate::failure::{FAILED, USAGE};
 
 /// What an error means to the user.
+#[derive(Debug)]
 pub(crate) struct Advice {
     /// The exit code.
     pub(crate) code: u8,
@@ -18,47 +19,127 @@ pub(crate) struct Advice {
 pub(crate) fn advice(error: &(dyn Error + 'static)) -> Advice {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let known = error.downcast_ref().map(of_net).or_else(|| error.downcast_ref().map(of_io));
-        if let Some(advice) = known {
+        if let Some(advice) = of_one(error) {
             return advice;
         }
         cause = error.source();
     }
-    Advice { code: FAILED, hint: "`alexnet help` lists the commands, `alexnet help COMMAND` explains one".into() }
+    failed("`alexnet help` lists the commands, `alexnet help COMMAND` explains one")
 }
 
-fn usage(hint: &'static str) -> Advice {
+fn of_one(error: &(dyn Error + 'static)) -> Option<Advice> {
+    (error.downcast_ref().map(of_train))
+        .or_else(|| error.downcast_ref().map(of_net))
+        .or_else(|| error.downcast_ref().map(of_data))
+        .or_else(|| error.downcast_ref().map(of_weights))
+        .or_else(|| error.downcast_ref().map(of_io))
+}
+
+fn usage(hint: impl Into<Cow<'static, str>>) -> Advice {
     Advice { code: USAGE, hint: hint.into() }
 }
 
-fn failed(hint: &'static str) -> Advice {
+fn failed(hint: impl Into<Cow<'static, str>>) -> Advice {
     Advice { code: FAILED, hint: hint.into() }
 }
 
 fn of_net(error: &net::Error) -> Advice {
+    use net::Error::*;
     match error {
-        net::Error::UnknownPreset { .. } => {
+        UnknownPreset { .. } => {
             usage("`alexnet describe --list` shows the presets; a net of your own is a file whose name ends in .toml")
         }
-        net::Error::Text { .. } | net::Error::Layer { .. } => {
+        Text { .. } | Layer { .. } => {
             usage("`alexnet describe --net NAME --toml` prints a preset in the form that is read; compare with that")
         }
-        net::Error::Net { .. } => usage("`alexnet describe --net NAME` shows a net's layers and shapes"),
-        net::Error::Param { .. } => {
-            failed("these weights are another net's; `alexnet describe --net FILE` shows which net a file was written for")
+        Net { .. } => usage("`alexnet describe --net NAME` shows a net's layers and shapes"),
+        Param { .. } => {
+            failed("these weights are another net's; `alexnet describe --net FILE` shows which net they were written for")
         }
-        net::Error::Batch(_) => failed("this is a bug in the program; please report it with the command you ran"),
-        _ => failed("try a smaller --batch or --micro-batch, or fewer --threads"),
+        Batch(_) => failed("this is a fault of the program; please report it with the command that you ran"),
+        _ => failed("try a smaller --micro-batch, or fewer --threads"),
     }
 }
+
+fn of_data(error: &data::Error) -> Advice {
+    use data::Error::*;
+    match error {
+        Path { source, .. } | File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => of_io(source),
+        Path { .. } => failed("check the path; relative paths start at the current directory"),
+        Layout { .. } => {
+            failed("put the images of each class in a folder of its own: DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/*")
+        }
+        EmptyClass { .. } => failed("put images into that folder, or remove it"),
+        UnknownClasses { .. } => failed("add these classes to the training folder, or remove them from the validation folder"),
+        NoImages { .. } => failed("give image files, folders that hold some, or a pattern in quotes such as 'photos/*.jpg'"),
+        File { .. } | Image { .. } => {
+            failed("`--bad-images report` finds every such file; `--bad-images skip` goes on without them, and lists them")
+        }
+        BadImages { .. } => failed("repair or remove these files, or go on without them: `--bad-images skip`"),
+        AllBad { .. } => failed("none of the files could be read: check that they are JPEG, PNG, WebP or BMP images"),
+        Empty { .. } => failed("the data set needs images in both its training and its validation folder"),
+        Preprocessing(_) => {
+            usage("choose a recipe that suits the net's input with --recipe, or edit one: `alexnet recipe scenes > my.toml`")
+        }
+        Statistics(_) => failed("the file is damaged or another run's; use another checkpoint of the run"),
+        _ => failed("try fewer --loader-threads"),
+    }
+}
+
+fn of_weights(error: &weights::Error) -> Advice {
+    use weights::Error::*;
+    match error {
+        DiskFull { .. } => failed(FULL),
+        Format { .. } => {
+            failed("the file is damaged or of another kind; give a run directory, a checkpoint or a .safetensors file")
+        }
+        Io { source, .. } => of_io(source),
+        _ => failed("check the file and the disk it is on"),
+    }
+}
+
+fn of_train(error: &train::Error) -> Advice {
+    use train::Error::*;
+    match error {
+        Text { .. } => usage("`alexnet recipe NAME` prints a recipe in the form that is read; compare with that"),
+        UnknownRecipe { .. } => {
+            usage("`alexnet recipe` lists the recipes; a recipe of your own is a file whose name ends in .toml")
+        }
+        RecipeFit { .. } => {
+            usage("choose another recipe with --recipe, or edit one: `alexnet recipe NAME > my.toml`, then `--recipe my.toml`")
+        }
+        Dataset { .. } => failed("compare the data set's folders with what `alexnet describe --net RUN` says of the net"),
+        InUse { .. } => failed("wait for that run to end, or train into another directory with --run"),
+        Occupied { path } => failed(format!(
+            "go on with it by `alexnet train --resume {}`, or choose another directory with --run",
+            path.display()
+        )),
+        NoRun { .. } => failed("give the directory that `alexnet train` named when it began, such as runs/scenes-scenes-1"),
+        File { .. } => failed("the file was changed or damaged; restore it, or use another run or checkpoint"),
+        Damaged { older: Some(older), .. } => failed(format!("use the checkpoint before it: {}", older.display())),
+        Damaged { older: None, .. } => failed("use another checkpoint, or train again into another directory with --run"),
+        Mismatch { .. } => failed("`alexnet describe --net CHECKPOINT` shows what a checkpoint was written for"),
+        NotFinite { .. } | ParamNotFinite { .. } => {
+            failed("training diverged: try a smaller --rate, or look at the images that are named")
+        }
+        NotMemorised { .. } => {
+            failed("a net that cannot memorise one batch will not learn more: try another --rate, or look at net and recipe")
+        }
+        Net(error) => of_net(error),
+        Data(error) => of_data(error),
+        Weights(error) => of_weights(error),
+        _ => failed("`alexnet help train` explains the options"),
+    }
+}
+
+const FULL: &str =
+    "free some space on that disk, then go on with `alexnet train --resume RUN`; checkpoints written before are whole";
 
 fn of_io(error: &io::Error) -> Advice {
     match error.kind() {
         io::ErrorKind::NotFound => failed("check the path; relative paths start at the current directory"),
-        io::ErrorKind::PermissionDenied => failed("check who owns the file or directory and its permissions"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failed(
-            "free some space on that disk, then go on with `alexnet train --resume RUN`; the last checkpoint is still whole",
-        ),
+        io::ErrorKind::PermissionDenied => failed("check who owns the file or directory, and its permissions"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failed(FULL),
         io::ErrorKind::AlreadyExists => failed("choose another name, or remove what is there"),
         _ => failed("check the path and the disk it is on"),
     }

@@ -1,19 +1,24 @@
 //! The program: reads the command line, wires the libraries together, prints, and exits.
 
-mod completions;
-mod describe;
+mod commands;
+mod dataset;
+mod engine;
 mod environment;
 mod failure;
 mod hints;
+mod interrupt;
 mod nets;
+mod recipes;
+mod saved;
 mod terminal;
+mod training;
 
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use failure::{Failure, Result};
+use failure::Result;
 
 /// AlexNet, the network of Krizhevsky, Sutskever and Hinton (2012): train, evaluate and predict
 #[derive(Parser)]
@@ -21,24 +26,48 @@ use failure::{Failure, Result};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Threads to compute with [default: one for each core]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options of every command.
+#[derive(Args)]
+struct Common {
+    /// Threads to compute with; results do not depend on it [default: one for each core]
+    #[arg(long, global = true, display_order = 900, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Print only warnings and results
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     quiet: bool,
+}
+
+impl Common {
+    /// Threads to compute with, where the user has said so.
+    fn threads(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
 }
 
 #[derive(Subcommand)]
 enum Command {
-    Describe(describe::Describe),
-    Completions(completions::Completions),
+    Train(commands::train::Train),
+    Evaluate(commands::evaluate::Evaluate),
+    Predict(commands::predict::Predict),
+    Describe(commands::describe::Describe),
+    Plan(commands::plan::Plan),
+    Recipe(commands::recipe::Show),
+    Completions(commands::completions::Completions),
 }
 
 impl Cli {
     fn run(self) -> Result<()> {
         match self.command {
+            Command::Train(command) => command.run(&self.common),
+            Command::Evaluate(command) => command.run(&self.common),
+            Command::Predict(command) => command.run(&self.common),
             Command::Describe(command) => command.run(),
+            Command::Plan(command) => command.run(&self.common),
+            Command::Recipe(command) => command.run(),
             Command::Completions(command) => command.run(),
         }
     }
@@ -46,10 +75,10 @@ impl Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  alexnet train                                learn the built-in pictures, in a few minutes
-  alexnet train --data photos                  learn your own: photos/train/<class>/*, photos/val/<class>/*
+  alexnet train                       learn the built-in images, in minutes
+  alexnet train --data photos         learn your own: photos/train/<class>/*
   alexnet evaluate --weights runs/scenes-scenes-1
-  alexnet predict --weights runs/scenes-scenes-1 cat.jpg dog.png
+  alexnet predict --weights runs/alexnet-photos-1 cat.jpg dog.png
 ";
 
 fn main() -> ExitCode {

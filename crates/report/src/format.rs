@@ -46,9 +46,9 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// `part / whole` in per cent with two decimals, `–` where there is no whole.
-pub fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "–".into() } else { format!("{:.2} %", 100.0 * part as f64 / whole as f64) }
+/// A share of 0 to 1 in per cent with two decimals, `–` where it is not a number.
+pub fn share(share: f64) -> String {
+    if share.is_finite() { format!("{:.2} %", 100.0 * share) } else { "–".into() }
 }
 
 /// A rate in three digits or more: `0.72`, `48.3`, `1,203`.
@@ -101,8 +101,8 @@ mod tests {
         assert_eq!(about(60_965_224), "61.0 million");
         assert_eq!(about(1_135_000_000), "1.14 billion");
         assert_eq!(of(1, "image", "images"), "1 image");
-        assert_eq!(percent(1, 3), "33.33 %");
-        assert_eq!(percent(0, 0), "–");
+        assert_eq!(share(1.0 / 3.0), "33.33 %");
+        assert_eq!(share(f64::NAN), "–");
         assert_eq!(rate(1203.4), "1,203");
         assert_eq!(rate(f64::NAN), "–");
     }

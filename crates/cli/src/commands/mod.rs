@@ -1,0 +1,9 @@
+//! The subcommands, one file each.
+
+pub(crate) mod completions;
+pub(crate) mod describe;
+pub(crate) mod evaluate;
+pub(crate) mod plan;
+pub(crate) mod predict;
+pub(crate) mod recipe;
+pub(crate) mod train;

@@ -1,0 +1,38 @@
+//! `alexnet plan`: how the engine will run a net.
+
+use clap::Args;
+use net::{Executor, Mode};
+
+use crate::engine::Engine;
+use crate::failure::Result;
+use crate::{Common, nets, terminal};
+
+/// Show how the engine runs a net: algorithms, memory and work of each layer
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  alexnet plan                        training the network of the paper
+  alexnet plan --net caffe --batch 256
+  alexnet plan --net my.toml --infer  testing only: no gradients are kept
+  ALEXNET_ISA=avx2 alexnet plan       with another instruction set")]
+pub(crate) struct Plan {
+    /// A preset or a net's TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "alexnet")]
+    net: String,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Plan for evaluation and prediction rather than training
+    #[arg(long)]
+    infer: bool,
+}
+
+impl Plan {
+    pub(crate) fn run(&self, common: &Common) -> Result<()> {
+        let net = nets::resolve(&self.net)?;
+        let mode = if self.infer { Mode::Infer } else { Mode::Train };
+        let engine = Engine::new(common.threads())?;
+        let executor = engine.prepare(&net, self.batch as usize, mode)?;
+        terminal::print(&executor.plan())
+    }
+}

@@ -1,0 +1,182 @@
+//! `alexnet train`: the options, and how they become a net, a recipe and a data set.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use data::Dataset;
+use net::Net;
+use train::{LayerRate, Recipe, recipe_for};
+
+use crate::dataset::Reading;
+use crate::failure::{Context, Failure, Result};
+use crate::training::{self, Job, Place};
+use crate::{Common, nets, recipes};
+
+/// The net of `alexnet train` without data.
+const SMALL: &str = "scenes";
+/// The net of `alexnet train --data DIR`.
+const LARGE: &str = "alexnet";
+
+/// Train a net
+#[derive(Args)]
+#[command(after_help = "\
+Without --data, a small net learns the built-in images. With --data, the network
+of the paper learns yours: a folder for each class, DIR/train/<class>/* and
+DIR/val/<class>/*, or DIR/<class>/*, of which a tenth is held out. A run is kept
+in its directory: Ctrl-C stops it, --resume goes on where it stopped.
+
+Examples:
+  alexnet train                       the built-in images, in minutes
+  alexnet train --data photos         the network of the paper, on your images
+  alexnet train --data cifar10 --net cifar-80sec
+  alexnet train --data photos --net my.toml --recipe my-recipe.toml
+  alexnet train --resume runs/mine    after Ctrl-C, a crash, or a full disk
+  alexnet train --resume              the same, with the newest run")]
+pub(crate) struct Train {
+    /// The data set's folder [default: the built-in images]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A preset or a net's TOML file [default: scenes, or alexnet with --data]
+    #[arg(long, value_name = "NAME|FILE")]
+    net: Option<String>,
+    /// A recipe or its TOML file [default: the net's own]
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: Option<String>,
+    /// The run's directory [default: runs/<net>-<data>-<n>]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    run: Option<PathBuf>,
+    /// Go on with a run [default: the newest in runs]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["net", "recipe", "Changes", "memorise"])]
+    resume: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    changes: Changes,
+    /// First memorise one batch, as a test that net, rate and data are sound
+    #[arg(long)]
+    memorise: bool,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// What is changed in the recipe.
+#[derive(Args)]
+#[group(id = "Changes", multiple = true)]
+struct Changes {
+    /// Length of the run in epochs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// Images in a step
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// Images in a pass, where memory is short: a step is made of several passes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    micro_batch: Option<u32>,
+    /// The learning rate to begin with
+    #[arg(long, value_name = "X", value_parser = rate)]
+    rate: Option<f64>,
+    /// From which every random number follows
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Layers that do not learn
+    #[arg(long, value_name = "LAYER", value_delimiter = ',', num_args = 1..)]
+    freeze: Vec<String>,
+    /// Views of each image in evaluations: 1 or 10
+    #[arg(long, value_name = "1|10", value_parser = ["1", "10"])]
+    views: Option<String>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("a rate is a number above 0".into()),
+    }
+}
+
+impl Train {
+    pub(crate) fn run(&self, common: &Common) -> Result<()> {
+        let job = match &self.resume {
+            Some(run) => self.resumed(run.as_deref())?,
+            None => self.new_job()?,
+        };
+        training::run(&job, &self.reading, common)
+    }
+
+    /// A run from the beginning.
+    fn new_job(&self) -> Result<Job> {
+        // What is cheap to check comes first.
+        let asked = self.net.as_deref().map(nets::resolve).transpose()?;
+        let recipe = self.recipe_for(asked.as_ref())?;
+        let dataset = self.reading.open(self.data.as_deref())?;
+        let asked = asked.map_or_else(|| Net::preset(&recipe.net), Ok)?;
+        let net = recipe.net_for(Some(asked.clone()), dataset.classes.len())?;
+        let recipe = self.changes.apply(recipe)?;
+        recipe.fits(&net).usage()?;
+        let mut notes = Vec::new();
+        if net.classes() != asked.classes() {
+            notes.push(format!(
+                "the last layer is made for the {} classes of `{}`; `{}` has {}",
+                net.classes(),
+                dataset.name,
+                asked.name(),
+                asked.classes()
+            ));
+        }
+        let place = match &self.run {
+            Some(path) => Place::Here(path.clone()),
+            None => Place::Next(format!("{}-{}", net.name(), dataset.name)),
+        };
+        Ok(Job { net, recipe, dataset, data: self.data.clone(), place, notes, memorise: self.memorise })
+    }
+
+    /// The recipe that was asked for, else the net's own, else the one of the default net.
+    fn recipe_for(&self, net: Option<&Net>) -> Result<Recipe> {
+        match (&self.recipe, net) {
+            (Some(name), _) => recipes::resolve(name),
+            (None, Some(net)) => Ok(Recipe::builtin(recipe_for(net.name()))?),
+            (None, None) if self.data.is_some() => Ok(Recipe::builtin(recipe_for(LARGE))?),
+            (None, None) => Ok(Recipe::builtin(recipe_for(SMALL))?),
+        }
+    }
+
+    /// A run that goes on.
+    fn resumed(&self, run: Option<&Path>) -> Result<Job> {
+        let run = run.map_or_else(training::newest_run, |run| Ok(run.to_path_buf()))?;
+        let (net, recipe) = (train::read_net(&run)?, train::read_recipe(&run)?);
+        let data = self.data.clone().map_or_else(|| training::data_of(&run), |data| Ok(Some(data)))?;
+        let dataset: Dataset = self.reading.open(data.as_deref())?;
+        Ok(Job { net, recipe, dataset, data, place: Place::Resume(run), notes: Vec::new(), memorise: false })
+    }
+}
+
+impl Changes {
+    /// The recipe with the changes.
+    fn apply(&self, mut recipe: Recipe) -> Result<Recipe> {
+        if let Some(epochs) = self.epochs {
+            (recipe.epochs, recipe.steps) = (Some(epochs), None);
+        }
+        if let Some(batch) = self.batch {
+            // The recipe's micro-batch was meant for the recipe's batch.
+            (recipe.batch, recipe.micro_batch) = (batch as usize, 0);
+        }
+        if let Some(micro_batch) = self.micro_batch {
+            recipe.micro_batch = micro_batch as usize;
+        }
+        if let Some(rate) = self.rate {
+            recipe.schedule.rate = rate;
+        }
+        if let Some(seed) = self.seed {
+            recipe.seed = seed;
+        }
+        if let Some(views) = &self.views {
+            recipe.evaluation.views = if views == "10" { 10 } else { 1 };
+        }
+        let frozen = |name: &String| LayerRate { name: name.clone(), of: Default::default(), rate: 0.0, from_epoch: 0 };
+        recipe.layers.extend(self.freeze.iter().map(frozen));
+        // Reading it back checks the values against each other.
+        Recipe::from_toml(&recipe.to_toml()).map_err(|error| match error {
+            train::Error::Text { message, .. } => {
+                Failure::usage(message, "`alexnet recipe NAME` shows the recipe that these options change")
+            }
+            other => other.into(),
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! `--data DIR`, and how its pictures are read.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use data::{BadImages, Dataset, Image, OpenOptions, Source};
+
+use crate::engine::Engine;
+use crate::failure::{Failure, Result};
+
+/// how images are read.
+#[derive(Args)]
+pub(crate) struct Reading {
+    /// Threads that decode images [default: as --threads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    loader_threads: Option<u16>,
+    /// Share of each class held out for validation where the data set has no val folder
+    #[arg(long, value_name = "F", default_value_t = 0.1, value_parser = fraction)]
+    val_fraction: f64,
+    /// What to do about images that cannot be read: stop at the first, skip and list them, or report all of them
+    #[arg(long, value_name = "stop|skip|report", default_value_t = BadImages::Stop)]
+    bad_images: BadImages,
+    /// Ignore the orientation that cameras note in their files
+    #[arg(long)]
+    no_exif_rotation: bool,
+}
+
+impl Reading {
+    /// The data set in a folder, or the built-in one. Neither depends on a run's seed, so that runs can be compared.
+    pub(crate) fn open(&self, folder: Option<&Path>) -> Result<Dataset> {
+        let options = OpenOptions { val_fraction: self.val_fraction, exif: !self.no_exif_rotation, ..OpenOptions::default() };
+        match folder {
+            Some(folder) => Ok(data::open(folder, &options)?),
+            None => Ok(data::scenes::dataset(options.seed)),
+        }
+    }
+
+    /// Threads that decode.
+    pub(crate) fn threads(&self, engine: &Engine) -> usize {
+        self.loader_threads.map_or_else(|| engine.threads(), usize::from)
+    }
+
+    /// What to do about images that cannot be read.
+    pub(crate) fn bad_images(&self) -> BadImages {
+        self.bad_images
+    }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(fraction) if (0.0..1.0).contains(&fraction) => Ok(fraction),
+        _ => Err("a fraction is at least 0 and below 1".into()),
+    }
+}
+
+/// The validation images of `dataset`, labelled by the position of their class in `classes`.
+pub(crate) fn validation_as(dataset: &Dataset, classes: &[String]) -> Result<Arc<dyn Source>> {
+    if dataset.val.is_empty() {
+        return Err(data::Error::Empty { purpose: "evaluate on" }.into());
+    }
+    if dataset.classes == classes {
+        return Ok(Arc::clone(&dataset.val));
+    }
+    let position = |class: &String| classes.iter().position(|known| known == class).map(|label| label as u32);
+    let unknown: Vec<_> =
+        dataset.classes.iter().filter(|class| position(class).is_none()).map(|class| format!("`{class}`")).collect();
+    if !unknown.is_empty() {
+        let message = format!("the net was not trained on {} of data set `{}`", unknown.join(", "), dataset.name);
+        return Err(Failure::failed(
+            message,
+            "evaluate on the data set that it was trained on; `alexnet describe --net RUN` lists its classes",
+        ));
+    }
+    let labels = dataset.classes.iter().filter_map(position).collect();
+    Ok(Arc::new(Relabelled { source: Arc::clone(&dataset.val), labels }))
+}
+
+/// A source whose classes stand elsewhere.
+struct Relabelled {
+    source: Arc<dyn Source>,
+    /// The new label of each class.
+    labels: Vec<u32>,
+}
+
+impl Source for Relabelled {
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.labels[self.source.label(index) as usize]
+    }
+
+    fn name(&self, index: usize) -> Cow<'_, str> {
+        self.source.name(index)
+    }
+
+    fn read(&self, index: usize) -> data::Result<Image> {
+        self.source.read(index)
+    }
+
+    fn read_into(&self, index: usize, image: &mut Image) -> data::Result<()> {
+        self.source.read_into(index, image)
+    }
+}

@@ -1,0 +1,251 @@
+//! Carries out a training run: engine, run directory, listeners, and what is said before and after.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use data::Dataset;
+use net::{Mode, Net};
+use report::{Console, Files, Style, format};
+use serde::{Deserialize, Serialize};
+use train::{Curve, Event, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
+
+use crate::dataset::Reading;
+use crate::engine::Engine;
+use crate::failure::{Context, Failure, Result};
+use crate::{Common, interrupt, terminal};
+
+/// What is trained on what, and where it is kept.
+pub(crate) struct Job {
+    pub(crate) net: Net,
+    pub(crate) recipe: Recipe,
+    pub(crate) dataset: Dataset,
+    /// The data set's folder; `None` for the built-in one.
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) place: Place,
+    /// What the user should know about how this came about.
+    pub(crate) notes: Vec<String>,
+    /// Whether to memorise one batch first.
+    pub(crate) memorise: bool,
+}
+
+/// Where a run is kept.
+pub(crate) enum Place {
+    /// A new run in this directory.
+    Here(PathBuf),
+    /// A new run in `runs/<name>-<n>`, for the first n that is free.
+    Next(String),
+    /// The run in this directory goes on.
+    Resume(PathBuf),
+}
+
+/// What a run directory remembers of the command that began it.
+#[derive(Serialize, Deserialize)]
+struct Origin {
+    /// The data set's folder; absent for the built-in one.
+    data: Option<PathBuf>,
+}
+
+const ORIGIN: &str = "data.json";
+const RUNS: &str = "runs";
+
+/// Trains. Nothing is written before everything that can be checked has been.
+pub(crate) fn run(job: &Job, reading: &Reading, common: &Common) -> Result<()> {
+    let engine = Engine::new(common.threads())?;
+    let mut executor = engine.prepare(&job.net, job.recipe.micro(), Mode::Train)?;
+    let dir = job.place.open()?;
+    let style = if common.quiet { Style::Quiet } else { Style::of_stdout() };
+    let mut listeners = Listeners { console: Console::new(style), files: Files::new(dir.path()) };
+    let loader_threads = reading.threads(&engine);
+    introduce(job, &engine, loader_threads, dir.path(), &mut listeners.console);
+    let start = match job.place {
+        Place::Resume(_) => Start::Resume { fall_back: false },
+        _ => {
+            remember_origin(job, &dir)?;
+            Start::Initial
+        }
+    };
+    let config = RunConfig {
+        dir: &dir,
+        recipe: &job.recipe,
+        start,
+        threads: loader_threads,
+        bad_images: reading.bad_images(),
+        revision: env!("ALEXNET_REVISION").into(),
+    };
+    let stop = interrupt::flag("the step is finished and a checkpoint is written")?;
+    let began = Instant::now();
+    if job.memorise {
+        memorise(job, &engine, &config, &mut listeners, &stop)?;
+    }
+    let outcome = train::run(&mut executor, &job.dataset, &config, &mut listeners, &stop)?;
+    let summary = listeners.console.summary(began.elapsed());
+    listeners.console.say(&format!("\n{summary}"));
+    conclude(&outcome, job, dir.path(), common, &mut listeners.console)
+}
+
+/// The self-test. It has an executor of its own, because it runs the net without dropout.
+fn memorise(job: &Job, engine: &Engine, config: &RunConfig<'_>, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
+    let options = MemoriseOptions { images: job.recipe.micro().min(MemoriseOptions::default().images), ..Default::default() };
+    let mut executor = engine.prepare(&train::without_dropout(&job.net)?, options.images, Mode::Train)?;
+    match train::self_test(&mut executor, &job.dataset, config, options, log, stop)? {
+        Some(_) => Ok(()),
+        None => Err(Failure::interrupted()),
+    }
+}
+
+/// Which net, data, engine and recipe, and where.
+fn introduce(job: &Job, engine: &Engine, loader_threads: usize, run: &Path, console: &mut Console) {
+    let Job { net, recipe, dataset, .. } = job;
+    let images = |n: usize| format::count(n as u64);
+    let length = match (recipe.epochs, recipe.steps) {
+        (Some(epochs), _) => format::of(epochs.into(), "epoch", "epochs"),
+        (None, steps) => format::of(steps.unwrap_or(0).into(), "step", "steps"),
+    };
+    let micro = if recipe.micro() == recipe.batch { String::new() } else { format!(" in passes of {}", recipe.micro()) };
+    let rows = [
+        (
+            "net",
+            format!(
+                "{}: {} parameters, {} multiply-adds an image, input {}",
+                net.name(),
+                format::about(net.parameter_count() as u64),
+                format::about(net.multiply_adds()),
+                net.input()
+            ),
+        ),
+        (
+            "data",
+            format!(
+                "{}: {}, {} training and {} validation images",
+                dataset.name,
+                format::of(dataset.classes.len() as u64, "class", "classes"),
+                images(dataset.train.len()),
+                images(dataset.val.len())
+            ),
+        ),
+        ("engine", format!("{}; {} read images", engine.describe(), format::of(loader_threads as u64, "thread", "threads"))),
+        (
+            "recipe",
+            format!(
+                "{length}, batch {}{micro}, rate {} ({}), momentum {}, decay {}, seed {}",
+                recipe.batch,
+                recipe.schedule.rate,
+                curve(&recipe.schedule.curve),
+                recipe.momentum,
+                recipe.decay,
+                recipe.seed
+            ),
+        ),
+        ("run", run.display().to_string()),
+    ];
+    console.say(format::table(&rows.map(|(name, value)| vec![name.to_string(), value]), &[]).trim_end());
+    job.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
+}
+
+fn curve(curve: &Curve) -> &'static str {
+    match curve {
+        Curve::Constant => "constant",
+        Curve::Plateau(_) => "dropped when the error stops falling",
+        Curve::Step(_) => "in steps",
+        Curve::Polynomial(_) => "polynomial",
+        Curve::Cosine(_) => "cosine",
+        Curve::Linear(_) => "linear",
+        Curve::Dexp(_) => "exponential steps",
+    }
+}
+
+/// Says how it ended and what can be done next.
+fn conclude(outcome: &Outcome, job: &Job, run: &Path, common: &Common, console: &mut Console) -> Result<()> {
+    let data = job.data.as_ref().map_or_else(String::new, |data| format!(" --data {}", quoted(data)));
+    let name = quoted(run);
+    match outcome {
+        Outcome::Finished(_) => {
+            let image = if job.data.is_some() { "IMAGE" } else { "IMAGE.png" };
+            console.say(&format!(
+                "curves in {}\n\nnext:\n  alexnet evaluate --weights {name}{data}\n  alexnet predict --weights {name} {image}",
+                run.join("curves.svg").display()
+            ));
+            if common.quiet { terminal::print(&format!("{}\n", run.display())) } else { Ok(()) }
+        }
+        Outcome::Interrupted { step, checkpoint } => {
+            console.say(&format!(
+                "stopped after step {}; checkpoint {}\n\nnext:\n  alexnet train --resume {name}",
+                format::count((*step).into()),
+                checkpoint.display()
+            ));
+            Err(Failure::interrupted())
+        }
+    }
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+impl Place {
+    fn open(&self) -> Result<RunDir> {
+        match self {
+            Place::Here(path) => Ok(RunDir::create(path)?),
+            Place::Resume(path) => Ok(RunDir::open(path)?),
+            Place::Next(name) => {
+                fs::create_dir_all(RUNS).context(|| RUNS.to_string())?;
+                // Making the directory is what decides between two runs that begin at once.
+                for n in 1.. {
+                    let path = Path::new(RUNS).join(format!("{name}-{n}"));
+                    match fs::create_dir(&path) {
+                        Ok(()) => return Ok(RunDir::create(&path)?),
+                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                        Err(error) => return Err(Failure::from(error).context(path.display().to_string())),
+                    }
+                }
+                unreachable!("there are more numbers than directories")
+            }
+        }
+    }
+}
+
+/// Keeps where the data is, for `--resume`.
+fn remember_origin(job: &Job, dir: &RunDir) -> Result<()> {
+    let data = job.data.as_ref().map(fs::canonicalize).transpose()?;
+    Ok(dir.write(ORIGIN, &format!("{}\n", serde_json::to_string(&Origin { data })?))?)
+}
+
+/// The folder of the data that a run was begun on; `None` for the built-in data.
+pub(crate) fn data_of(run: &Path) -> Result<Option<PathBuf>> {
+    let path = run.join(ORIGIN);
+    let read = || -> Result<Origin> { Ok(serde_json::from_slice(&fs::read(&path)?)?) };
+    match read() {
+        Ok(origin) => Ok(origin.data),
+        Err(failure) => Err(failure.context(path.display().to_string()).hint("say where the data is with --data DIR")),
+    }
+}
+
+/// The run in `runs` whose directory was changed last.
+pub(crate) fn newest_run() -> Result<PathBuf> {
+    let entries = fs::read_dir(RUNS).context(|| RUNS.to_string())?;
+    let runs = entries.flatten().map(|entry| entry.path()).filter(|path| path.join("recipe.toml").is_file());
+    let changed = |path: &PathBuf| fs::metadata(path.join("events.jsonl")).and_then(|m| m.modified()).ok();
+    runs.max_by_key(changed).ok_or_else(|| {
+        Failure::failed(format!("there is no run in {RUNS}"), "name the run's directory: `alexnet train --resume DIR`")
+    })
+}
+
+/// Everyone who listens to a run.
+struct Listeners {
+    console: Console,
+    files: Files,
+}
+
+impl Log for Listeners {
+    fn record(&mut self, event: &Event) {
+        self.files.record(event);
+        self.console.record(event);
+        self.files.problems().iter().for_each(|problem| self.console.warn(problem));
+    }
+}

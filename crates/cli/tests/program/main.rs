@@ -1,0 +1,8 @@
+//! The binary as a user runs it.
+
+mod bad_images;
+mod bad_texts;
+mod checkpoints;
+mod commands;
+mod interrupt;
+mod support;
