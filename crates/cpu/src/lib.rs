@@ -1,9 +1,13 @@
 //! The CPU engine: f32, every layer of every net, all cores.
 
+mod arena;
 mod executor;
 mod isa;
+mod kernels;
+mod plan;
+mod threads;
 
-pub use executor::Cpu;
+pub use executor::{Cpu, Timing};
 pub use isa::{Isa, UnknownIsa};
 
 use net::{Mode, Net, Result};

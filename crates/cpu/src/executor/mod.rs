@@ -1,63 +1,422 @@
 //! Walks the plan.
 
-use net::{Batch, Bucket, Error, Executor, Hyper, Kind, Mode, Net, ParamSet, Result, StepInfo, StepLoss, Tensor};
+mod conv;
+mod linear;
+mod local;
+mod pointwise;
 
-use crate::Options;
+use std::time::{Duration, Instant};
 
-/// A prepared net.
+use net::{
+    Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Result, StepInfo, StepLoss, Tensor,
+};
+
+use crate::arena::{Arena, Slot};
+use crate::kernels::gemm::Gemm;
+use crate::kernels::{Target, softmax, update};
+use crate::plan::{Buffer, Input, LayerPlan, OpPlan, Pass, Plan, Request};
+use crate::threads::Threads;
+use crate::{Isa, Options};
+
+/// Most images of a batch.
+const MOST_IMAGES: usize = 1 << 16;
+/// Most threads.
+const MOST_THREADS: usize = 1024;
+/// Parameters that one task updates.
+const UPDATE_CHUNK: usize = 1 << 16;
+
+/// A prepared net; see [`crate::prepare`].
 pub struct Cpu {
     net: Net,
-    capacity: usize,
+    engine: Engine,
+    /// The result of a pass that nobody has taken yet.
+    loss: Option<StepLoss>,
+    /// Images in the last pass, 0 before the first.
+    images: usize,
+    /// Whether the last pass went backward.
+    went_backward: bool,
+    /// Cross-entropy and top-1 hit of each image.
+    scores: Vec<(f64, bool)>,
+    timings: Vec<Timing>,
 }
 
-impl Cpu {
-    pub(crate) fn new(net: &Net, batch: usize, _mode: Mode, _options: &Options) -> Result<Cpu> {
-        Ok(Cpu { net: net.clone(), capacity: batch })
+/// How long a pass of a layer took, all told, since [`Cpu::reset_timings`].
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// The layer's name; `update` for [`Executor::apply`].
+    pub layer: String,
+    /// `forward`, `weight`, `data` or `update`.
+    pub pass: &'static str,
+    /// Floating-point operations for one image; 0 where they are not counted.
+    pub flops_per_image: u64,
+    /// Time spent.
+    pub time: Duration,
+}
+
+/// What the passes of a layer work with.
+struct Engine {
+    plan: Plan,
+    arena: Arena,
+    threads: Threads,
+    gemm: Gemm,
+}
+
+/// What a pass depends on besides parameters.
+#[derive(Clone, Copy)]
+struct Pixels<'a> {
+    values: &'a [f32],
+    /// Images.
+    n: usize,
+}
+
+impl<'a> Pixels<'a> {
+    /// The input that a plan means: the pixels themselves, or the values found in the arena.
+    fn or(&self, input: Input, found: &'a [f32]) -> &'a [f32] {
+        if input == Input::Pixels { self.values } else { found }
     }
 }
 
-fn missing<T>() -> Result<T> {
-    Err(Error::Engine { engine: "cpu", message: "this part of the engine is not built".into() })
+fn fault(message: impl Into<String>) -> Error {
+    Error::Engine { engine: "cpu", message: message.into() }
+}
+
+fn target(isa: Option<Isa>) -> Result<Target> {
+    let isa = isa.unwrap_or_else(Isa::detect);
+    Target::new(isa).ok_or_else(|| fault(format!("this CPU does not have {isa}; the highest it has is {}", Isa::detect())))
+}
+
+fn thread_count(threads: Option<usize>) -> Result<usize> {
+    match threads {
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)),
+        Some(count @ 1..=MOST_THREADS) => Ok(count),
+        Some(count) => Err(fault(format!("{count} threads given, 1 to {MOST_THREADS} can be"))),
+    }
+}
+
+impl Cpu {
+    pub(crate) fn new(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
+        if !(1..=MOST_IMAGES).contains(&batch) {
+            return Err(fault(format!("a batch of {batch} images given, 1 to {MOST_IMAGES} can be")));
+        }
+        let (gemm, threads) = (Gemm::new(target(options.isa)?), thread_count(options.threads)?);
+        let request = Request { net, capacity: batch, mode, inspect: options.inspect, threads, gemm: &gemm };
+        let plan = Plan::new(&request);
+        let arena = Arena::new(plan.arena_len).ok_or_else(|| {
+            let bytes = plan.arena_len as u64 * size_of::<f32>() as u64;
+            fault(format!("no memory: `{}` with {batch} images needs {} MiB", net.name(), bytes.div_ceil(1 << 20)))
+        })?;
+        let threads = Threads::new(threads).map_err(|error| fault(format!("starting {threads} threads: {error}")))?;
+        let timings = timings(&plan);
+        let scores = vec![(0.0, false); batch];
+        let engine = Engine { plan, arena, threads, gemm };
+        Ok(Cpu { net: net.clone(), engine, loss: None, images: 0, went_backward: false, scores, timings })
+    }
+
+    /// How long each pass of each layer has taken since [`Cpu::reset_timings`], in the plan's order.
+    pub fn timings(&self) -> &[Timing] {
+        &self.timings
+    }
+
+    /// Starts the timings at zero.
+    pub fn reset_timings(&mut self) {
+        self.timings.iter_mut().for_each(|timing| timing.time = Duration::ZERO);
+    }
+
+    /// The pixels of a batch that fits.
+    fn check<'a>(&self, batch: &'a Batch) -> Result<Pixels<'a>> {
+        let (n, capacity, input) = (batch.n, self.engine.plan.capacity, self.net.input());
+        if n == 0 || n > capacity {
+            return Err(Error::Batch(format!("{n} images given, 1 to {capacity} can be")));
+        }
+        if batch.labels.len() < n {
+            return Err(Error::Batch(format!("{n} images, but room for {} labels", batch.labels.len())));
+        }
+        let values = batch.f32();
+        if values.len() != n * input.len() {
+            let given = values.len() / n;
+            return Err(Error::Batch(format!("{given} values an image given, {input} are {}", input.len())));
+        }
+        Ok(Pixels { values, n })
+    }
+
+    fn check_labels(&self, batch: &Batch) -> Result<()> {
+        let classes = self.net.classes();
+        match batch.labels[..batch.n].iter().position(|&label| label as usize >= classes) {
+            Some(i) => Err(Error::Batch(format!("image {i} has label {}, there are {classes} classes", batch.labels[i]))),
+            None => Ok(()),
+        }
+    }
+
+    /// All layers forward; with `step`, as in training.
+    fn run_forward(&mut self, pixels: Pixels<'_>, step: Option<StepInfo>) {
+        let mut timing = 0;
+        for index in 0..self.engine.plan.layers.len() {
+            let start = Instant::now();
+            self.engine.forward(index, pixels, step);
+            self.timings[timing].time += start.elapsed();
+            timing += self.engine.plan.layers[index].passes.len();
+        }
+        self.images = pixels.n;
+    }
+
+    /// All layers backward, from the loss on.
+    fn run_backward(&mut self, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) {
+        let mut timing = self.timings.len() - 1;
+        for index in (0..self.engine.plan.layers.len()).rev() {
+            timing -= self.engine.plan.layers[index].passes.len();
+            for i in 0..self.engine.plan.layers[index].passes.len() {
+                let start = Instant::now();
+                match self.engine.plan.layers[index].passes[i].pass {
+                    Pass::Forward => continue,
+                    Pass::Weight => backward_weight(&mut self.engine, index, pixels, info),
+                    Pass::Data => backward_data(&mut self.engine, index, pixels, labels, info),
+                }
+                self.timings[timing + i].time += start.elapsed();
+            }
+        }
+    }
+
+    /// Cross-entropy and hits of the last forward pass.
+    fn score(&mut self, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) -> StepLoss {
+        let plan = &self.engine.plan;
+        let last = &plan.layers[plan.layers.len() - 1];
+        let classes = last.output_len;
+        let logits = pixels.or(last.input, self.engine.arena.get(self.engine.input(last, pixels.n)));
+        let scores = &mut self.scores[..labels.len()];
+        self.engine.threads.chunks(scores, 1, &mut [], |i, score, _| {
+            let (z, label) = (&logits[i * classes..][..classes], labels[i] as usize);
+            score[0] = (softmax::nll(z, label), softmax::is_top1(z, label));
+        });
+        StepLoss {
+            step: info.step,
+            images: labels.len() as u32,
+            nll_sum: scores.iter().map(|score| score.0).sum(),
+            top1: scores.iter().filter(|score| score.1).count() as u32,
+        }
+    }
+
+    /// The buffer of a kind of parameter values.
+    fn values_of(&self, kind: Kind) -> Result<Buffer> {
+        let plan = &self.engine.plan;
+        match (kind, plan.learning) {
+            (Kind::Weights, _) => Ok(plan.weights),
+            (Kind::Gradients, Some((gradients, _))) => Ok(gradients),
+            (Kind::Momentum, Some((_, momenta))) => Ok(momenta),
+            _ => Err(fault(format!("there are no {kind:?} in an executor prepared for inference"))),
+        }
+    }
+}
+
+fn timings(plan: &Plan) -> Vec<Timing> {
+    let timing = |layer: &str, pass, flops_per_image| Timing { layer: layer.into(), pass, flops_per_image, time: Duration::ZERO };
+    let passes = plan.layers.iter().flat_map(|layer| layer.passes.iter().map(move |note| (layer, note)));
+    let mut all: Vec<Timing> = passes.map(|(layer, note)| timing(&layer.name, note.pass.name(), note.flops)).collect();
+    all.push(timing("update", "update", 0));
+    all
+}
+
+fn backward_weight(engine: &mut Engine, index: usize, pixels: Pixels<'_>, info: StepInfo) {
+    let accumulate = info.first_image > 0;
+    match engine.plan.layers[index].op {
+        OpPlan::Conv(_) => engine.conv_weight(index, pixels, accumulate),
+        OpPlan::Linear(_) => engine.linear_weight(index, pixels, accumulate),
+        OpPlan::Local(_) => engine.local_weight(index, pixels, accumulate),
+        _ => {}
+    }
+}
+
+fn backward_data(engine: &mut Engine, index: usize, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) {
+    match engine.plan.layers[index].op {
+        OpPlan::Conv(_) => engine.conv_data(index, pixels.n),
+        OpPlan::Linear(_) => engine.linear_data(index, pixels.n),
+        OpPlan::Local(_) => engine.local_data(index, pixels.n),
+        OpPlan::Softmax => engine.softmax_data(index, labels, info.step_images),
+        _ => engine.pointwise_data(index, pixels, info),
+    }
+}
+
+impl Engine {
+    fn forward(&mut self, index: usize, pixels: Pixels<'_>, step: Option<StepInfo>) {
+        match self.plan.layers[index].op {
+            OpPlan::Conv(_) => self.conv_forward(index, pixels),
+            OpPlan::Linear(_) => self.linear_forward(index, pixels),
+            OpPlan::Local(_) => self.local_forward(index, pixels),
+            _ => self.pointwise_forward(index, pixels, step),
+        }
+    }
+
+    /// The input of a layer for `n` images, an empty slot where it is the pixels.
+    fn input(&self, layer: &LayerPlan, n: usize) -> Slot {
+        match layer.input {
+            Input::Pixels => Slot { offset: 0, len: 0 },
+            Input::Buffer(buffer) => self.plan.slot(buffer).first(n * layer.input_len),
+        }
+    }
+
+    /// The output of a layer for `n` images.
+    fn output(&self, layer: &LayerPlan, n: usize) -> Slot {
+        self.plan.slot(layer.output).first(n * layer.output_len)
+    }
+
+    /// The gradient by a layer's output; every pass that asks for it has one.
+    fn dy(&self, layer: &LayerPlan, n: usize) -> Slot {
+        let Some(buffer) = layer.dy else { unreachable!("`{}` has no gradient by its output", layer.name) };
+        self.plan.slot(buffer).first(n * layer.output_len)
+    }
+
+    /// The gradient by a layer's input; every pass that asks for it has one.
+    fn dx(&self, layer: &LayerPlan, n: usize) -> Slot {
+        let Some(buffer) = layer.dx else { unreachable!("`{}` has no gradient by its input", layer.name) };
+        self.plan.slot(buffer).first(n * layer.input_len)
+    }
+
+    /// Weight and bias of a layer within `of`; every op that asks has them.
+    fn params(&self, layer: &LayerPlan, of: Buffer) -> [Slot; 2] {
+        let Some((weight, bias)) = layer.params else { unreachable!("`{}` has no parameters", layer.name) };
+        [self.plan.param(of, weight), self.plan.param(of, bias)]
+    }
+
+    /// The weight and bias gradients of a layer; every backward pass has them.
+    fn gradients(&self, layer: &LayerPlan) -> [Slot; 2] {
+        let Some((gradients, _)) = self.plan.learning else { unreachable!("`{}` does not learn", layer.name) };
+        self.params(layer, gradients)
+    }
+
+    fn scratch(&self) -> Slot {
+        self.plan.slot(self.plan.scratch)
+    }
 }
 
 impl Executor for Cpu {
     fn engine(&self) -> &'static str {
         "cpu"
     }
+
     fn net(&self) -> &Net {
         &self.net
     }
+
     fn capacity(&self) -> usize {
-        self.capacity
+        self.engine.plan.capacity
     }
-    fn load(&mut self, _kind: Kind, _values: &ParamSet) -> Result<()> {
-        missing()
+
+    fn load(&mut self, kind: Kind, values: &ParamSet) -> Result<()> {
+        values.check(&self.net)?;
+        let buffer = self.values_of(kind)?;
+        for (index, info) in self.net.params().iter().enumerate() {
+            if let Some(tensor) = values.get(&info.name) {
+                self.engine.arena.get_mut(self.engine.plan.param(buffer, index)).copy_from_slice(&tensor.data);
+            }
+        }
+        Ok(())
     }
-    fn save(&mut self, _kind: Kind) -> Result<ParamSet> {
-        missing()
+
+    fn save(&mut self, kind: Kind) -> Result<ParamSet> {
+        let buffer = self.values_of(kind)?;
+        let tensors = self.net.params().iter().enumerate().map(|(index, info)| {
+            let data = self.engine.arena.get(self.engine.plan.param(buffer, index)).to_vec();
+            (info.name.clone(), Tensor { shape: info.shape.clone(), data })
+        });
+        Ok(ParamSet::new(tensors.collect()))
     }
-    fn forward_backward(&mut self, _batch: &Batch, _info: StepInfo) -> Result<()> {
-        missing()
+
+    fn forward_backward(&mut self, batch: &Batch, info: StepInfo) -> Result<()> {
+        if self.engine.plan.mode != Mode::Train {
+            return Err(fault("prepared for inference, asked to train"));
+        }
+        let pixels = self.check(batch)?;
+        self.check_labels(batch)?;
+        if info.step_images == 0 {
+            return Err(Error::Batch("a step of 0 images".into()));
+        }
+        let labels = &batch.labels[..batch.n];
+        self.run_forward(pixels, Some(info));
+        self.loss = Some(self.score(pixels, labels, info));
+        self.run_backward(pixels, labels, info);
+        self.went_backward = true;
+        Ok(())
     }
+
     fn take_loss(&mut self, _wait: bool) -> Result<Option<StepLoss>> {
-        missing()
+        Ok(self.loss.take())
     }
-    fn each_bucket(&mut self, _visit: &mut dyn FnMut(Bucket<'_>) -> Result<()>) -> Result<()> {
-        missing()
+
+    fn each_bucket(&mut self, visit: &mut dyn FnMut(Bucket<'_>) -> Result<()>) -> Result<()> {
+        let gradients = self.values_of(Kind::Gradients)?;
+        let Engine { plan, arena, .. } = &mut self.engine;
+        let learning = plan.layers.iter().rev().filter_map(|layer| layer.params);
+        for (index, (weight, bias)) in learning.enumerate() {
+            let (weight, bias) = (plan.param(gradients, weight), plan.param(gradients, bias));
+            let whole = Slot { offset: weight.offset, len: bias.offset + bias.len - weight.offset };
+            visit(Bucket { index, values: BucketValues::Host(arena.get_mut(whole)) })?;
+        }
+        Ok(())
     }
-    fn apply(&mut self, _hyper: &Hyper) -> Result<()> {
-        missing()
+
+    fn apply(&mut self, hyper: &Hyper) -> Result<()> {
+        if hyper.params.len() != self.net.params().len() {
+            let (given, wanted) = (hyper.params.len(), self.net.params().len());
+            return Err(fault(format!("rates of {given} parameters given, the net has {wanted}")));
+        }
+        let (gradients, momenta) = (self.values_of(Kind::Gradients)?, self.values_of(Kind::Momentum)?);
+        let start = Instant::now();
+        let Engine { plan, arena, threads, gemm } = &mut self.engine;
+        for (index, param) in hyper.params.iter().enumerate().filter(|(_, param)| param.rate != 0.0) {
+            let of = |buffer| plan.param(buffer, index);
+            let ([g], [w, v]) = arena.split([of(gradients)], [of(plan.weights), of(momenta)]);
+            let (kernel, m): (fn(Target, f32, f32, f32, &[f32], &mut [f32], &mut [f32]), f32) = match hyper.form {
+                Form::RateInside => (update::rate_inside, hyper.momentum),
+                Form::RateOutside => (update::rate_outside, hyper.momentum),
+            };
+            threads.chunks2((w, UPDATE_CHUNK), (v, UPDATE_CHUNK), &mut [], |task, w, v, _| {
+                kernel(gemm.target(), m, param.rate, param.decay, &g[task * UPDATE_CHUNK..][..w.len()], w, v);
+            });
+        }
+        if let Some(timing) = self.timings.last_mut() {
+            timing.time += start.elapsed();
+        }
+        Ok(())
     }
-    fn forward(&mut self, _batch: &Batch) -> Result<&[f32]> {
-        missing()
+
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32]> {
+        let pixels = self.check(batch)?;
+        self.run_forward(pixels, None);
+        self.went_backward = false;
+        let plan = &self.engine.plan;
+        let last = &plan.layers[plan.layers.len() - 1];
+        Ok(self.engine.arena.get(self.engine.output(last, pixels.n)))
     }
-    fn activation(&mut self, _layer: &str) -> Result<Tensor> {
-        missing()
+
+    fn activation(&mut self, layer: &str) -> Result<Tensor> {
+        let index = self.net.layer_index(layer).ok_or_else(|| {
+            let known: Vec<&str> = self.net.layers().iter().map(|layer| layer.name.as_str()).collect();
+            fault(format!("no layer is called `{layer}`; there are {}", known.join(", ")))
+        })?;
+        let (plan, shape) = (&self.engine.plan.layers[index], self.net.output_of(index));
+        if self.images == 0 {
+            return Err(fault("no batch has been run"));
+        }
+        if !plan.kept {
+            return Err(fault(format!("the output of `{layer}` is not kept; prepare to inspect")));
+        }
+        let data = self.engine.arena.get(self.engine.output(plan, self.images)).to_vec();
+        Ok(Tensor { shape: vec![self.images, shape.c, shape.h, shape.w], data })
     }
+
     fn input_gradient(&mut self) -> Result<Tensor> {
-        missing()
+        let first = &self.engine.plan.layers[0];
+        if first.dx.is_none() {
+            return Err(fault("the gradient by the pixels is not computed; prepare to train and inspect"));
+        }
+        if !self.went_backward {
+            return Err(fault("the last pass was not backward"));
+        }
+        let data = self.engine.arena.get(self.engine.dx(first, self.images)).to_vec();
+        let input = self.net.input();
+        Ok(Tensor { shape: vec![self.images, input.c, input.h, input.w], data })
     }
+
     fn plan(&self) -> String {
-        String::new()
+        self.engine.plan.to_string()
     }
 }

@@ -1,0 +1,297 @@
+//! All decisions, made once: the algorithm of each layer and pass, what is kept, and where it lies.
+//!
+//! A plan is a function of net, batch, mode, instruction set and options, but for the number of workers' scratch shares: no
+//! decision that touches a result depends on the number of threads.
+
+mod choose;
+mod memory;
+mod print;
+
+pub(crate) use choose::{
+    ConvData, ConvPlan, ConvWeight, LINEAR_COLS, LINEAR_WEIGHT_BLOCK, LinearPlan, LocalPlan, MaxPoolBackward, OpPlan,
+    linear_depth,
+};
+pub(crate) use memory::Buffer;
+
+use memory::Needs;
+use net::{Mode, Net, Op};
+
+use crate::arena::{ALIGN, Slot};
+use crate::kernels::gemm::Gemm;
+
+/// Everything that the executor walks.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) net: String,
+    pub(crate) isa: crate::Isa,
+    pub(crate) threads: usize,
+    /// Most images of a batch.
+    pub(crate) capacity: usize,
+    pub(crate) mode: Mode,
+    pub(crate) layers: Vec<LayerPlan>,
+    /// Where each parameter lies in [`Plan::weights`], and alike in gradients and momenta.
+    pub(crate) params: Vec<Slot>,
+    pub(crate) weights: Buffer,
+    /// Gradients and momenta, in training.
+    pub(crate) learning: Option<(Buffer, Buffer)>,
+    /// Every worker's share of scratch, one behind the other.
+    pub(crate) scratch: Buffer,
+    /// Place of every buffer.
+    memory: Vec<Slot>,
+    /// Values of all buffers.
+    pub(crate) arena_len: usize,
+}
+
+/// Where a layer's input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The batch's own pixels.
+    Pixels,
+    /// A buffer `[n, c, h, w]`.
+    Buffer(Buffer),
+}
+
+/// One layer.
+#[derive(Debug)]
+pub(crate) struct LayerPlan {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) input: Input,
+    /// `[n, k, p, q]`; the input's own buffer where the layer works in place.
+    pub(crate) output: Buffer,
+    /// Values of one image.
+    pub(crate) input_len: usize,
+    pub(crate) output_len: usize,
+    /// Whether the output survives the pass.
+    pub(crate) kept: bool,
+    /// Gradients by output and input; the same buffer where the layer works in place. No `dx` where nobody needs it.
+    pub(crate) dy: Option<Buffer>,
+    pub(crate) dx: Option<Buffer>,
+    /// Positions of weight and bias among the net's parameters.
+    pub(crate) params: Option<(usize, usize)>,
+    pub(crate) op: OpPlan,
+    pub(crate) passes: Vec<PassNote>,
+}
+
+/// What the plan says about one pass of one layer.
+#[derive(Debug)]
+pub(crate) struct PassNote {
+    pub(crate) pass: Pass,
+    pub(crate) algorithm: &'static str,
+    pub(crate) reason: String,
+    /// Floating-point operations for one image.
+    pub(crate) flops: u64,
+    /// Bytes of buffers that the pass needs for itself.
+    pub(crate) bytes: usize,
+}
+
+/// A pass through a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Forward,
+    /// The gradient by weights and biases.
+    Weight,
+    /// The gradient by the input.
+    Data,
+}
+
+impl Pass {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Pass::Forward => "forward",
+            Pass::Weight => "weight",
+            Pass::Data => "data",
+        }
+    }
+}
+
+/// What [`Plan::new`] plans for.
+pub(crate) struct Request<'a> {
+    pub(crate) net: &'a Net,
+    pub(crate) capacity: usize,
+    pub(crate) mode: Mode,
+    pub(crate) inspect: bool,
+    pub(crate) threads: usize,
+    pub(crate) gemm: &'a Gemm,
+}
+
+/// What the choice for one layer works with.
+struct Context<'a> {
+    request: &'a Request<'a>,
+    needs: Needs,
+    /// Scratch values that some pass wants for each worker.
+    scratch: usize,
+    layer: usize,
+    /// Whether the layer learns or passes a gradient on.
+    backward: bool,
+    data_gradient: bool,
+    passes: Vec<PassNote>,
+}
+
+impl Context<'_> {
+    /// The moment of the layer's forward pass.
+    fn forward_at(&self) -> usize {
+        self.layer
+    }
+
+    /// The moment of the layer's backward pass.
+    fn backward_at(&self) -> usize {
+        2 * self.request.net.layers().len() - 1 - self.layer
+    }
+
+    fn scratch(&mut self, values: usize) {
+        self.scratch = self.scratch.max(values.next_multiple_of(ALIGN));
+    }
+
+    fn note(&mut self, pass: Pass, algorithm: &'static str, reason: impl Into<String>, flops: u64, values: usize) {
+        let bytes = values * size_of::<f32>();
+        self.passes.push(PassNote { pass, algorithm, reason: reason.into(), flops, bytes });
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(request: &Request<'_>) -> Plan {
+        let net = request.net;
+        let end = 2 * net.layers().len();
+        let training = request.mode == Mode::Train;
+        let learns_from = net.params().first().map_or(usize::MAX, |param| param.layer);
+        let mut context = Context {
+            request,
+            needs: Needs::default(),
+            scratch: 0,
+            layer: 0,
+            backward: false,
+            data_gradient: false,
+            passes: Vec::new(),
+        };
+        let (params, params_len) = place_params(net);
+        let weights = context.needs.buffer(params_len, 0, end);
+        let learning = training.then(|| (context.needs.buffer(params_len, 0, end), context.needs.buffer(params_len, 0, end)));
+        let mut layers: Vec<LayerPlan> = Vec::new();
+        let mut input = Input::Pixels;
+        for (index, layer) in net.layers().iter().enumerate() {
+            context.layer = index;
+            context.data_gradient = training && (request.inspect || index > learns_from);
+            context.backward = training && (context.data_gradient || index >= learns_from);
+            let in_place = works_in_place(request, index);
+            let output = output_buffer(&mut context, input, in_place);
+            let fused = fuse_relu(net, index, in_place, layers.last_mut());
+            let op = choose::op(&mut context, fused);
+            if in_place && let Some(before) = layers.last_mut() {
+                before.kept = false;
+            }
+            layers.push(LayerPlan {
+                name: layer.name.clone(),
+                kind: layer.op.kind(),
+                input,
+                output,
+                input_len: net.input_of(index).len(),
+                output_len: net.output_of(index).len(),
+                kept: training || request.inspect || index + 1 == net.layers().len(),
+                dy: None,
+                dx: None,
+                params: net.params_of(index),
+                op,
+                passes: std::mem::take(&mut context.passes),
+            });
+            input = Input::Buffer(output);
+        }
+        if training {
+            place_gradients(&mut context, &mut layers, learns_from);
+        }
+        let scratch = context.needs.buffer(context.scratch * request.threads, 0, end);
+        let (memory, arena_len) = context.needs.place();
+        let (isa, threads, capacity) = (request.gemm.target().isa(), request.threads, request.capacity);
+        let (net, mode) = (net.name().to_string(), request.mode);
+        Plan { net, isa, threads, capacity, mode, layers, params, weights, learning, scratch, memory, arena_len }
+    }
+
+    /// Where a buffer lies.
+    pub(crate) fn slot(&self, buffer: Buffer) -> Slot {
+        self.memory[buffer.0]
+    }
+
+    /// Where parameter `index` lies within the buffer `of` (weights, gradients or momenta).
+    pub(crate) fn param(&self, of: Buffer, index: usize) -> Slot {
+        let (whole, part) = (self.slot(of), self.params[index]);
+        Slot { offset: whole.offset + part.offset, len: part.len }
+    }
+}
+
+/// Parameters in layer order, weight before bias; layers begin on cache lines.
+fn place_params(net: &Net) -> (Vec<Slot>, usize) {
+    let mut end = 0;
+    let slots = net.params().iter().map(|param| {
+        let offset = if param.role == net::Role::Weight { usize::next_multiple_of(end, ALIGN) } else { end };
+        end = offset + param.len();
+        Slot { offset, len: param.len() }
+    });
+    (slots.collect(), end.next_multiple_of(ALIGN))
+}
+
+/// Whether a layer may overwrite its input: it is pointwise, the input is not the caller's, nobody wants to see it, and
+/// the backward pass of the layer before does not read it.
+fn works_in_place(request: &Request<'_>, index: usize) -> bool {
+    let layers = request.net.layers();
+    let pointwise = matches!(layers[index].op, Op::Relu | Op::Tanh);
+    let read_again = |op: &Op| request.mode == Mode::Train && matches!(op, Op::Relu | Op::Tanh);
+    pointwise && !request.inspect && index > 0 && !read_again(&layers[index - 1].op)
+}
+
+/// The buffer that a layer writes. In training it lives to the end of the step, so that it can be looked at afterwards.
+fn output_buffer(context: &mut Context<'_>, input: Input, in_place: bool) -> Buffer {
+    let request = context.request;
+    let end = 2 * request.net.layers().len();
+    let lives_on = request.mode == Mode::Train || request.inspect || context.layer + 1 == request.net.layers().len();
+    // The next layer reads it.
+    let last = if lives_on { end } else { context.layer + 1 };
+    match input {
+        Input::Buffer(buffer) if in_place => {
+            context.needs.keep_until(buffer, last);
+            buffer
+        }
+        _ => {
+            let len = request.capacity * request.net.output_of(context.layer).len();
+            context.needs.buffer(len, context.layer, last)
+        }
+    }
+}
+
+/// Gives the layer before a ReLU that works in place the task of rectifying, where it can; says whether it did.
+fn fuse_relu(net: &Net, index: usize, in_place: bool, before: Option<&mut LayerPlan>) -> bool {
+    let relu = match before.map(|before| &mut before.op) {
+        Some(OpPlan::Conv(conv)) => &mut conv.relu,
+        Some(OpPlan::Linear(linear)) => &mut linear.relu,
+        Some(OpPlan::Local(local)) => &mut local.relu,
+        _ => return false,
+    };
+    *relu = in_place && net.layers()[index].op == Op::Relu;
+    *relu
+}
+
+/// A buffer for every gradient by a layer's input that somebody needs.
+fn place_gradients(context: &mut Context<'_>, layers: &mut [LayerPlan], learns_from: usize) {
+    let count = layers.len();
+    let mut dy: Option<Buffer> = None;
+    for index in (0..count).rev() {
+        let wanted = context.request.inspect || index > learns_from;
+        let layer = &mut layers[index];
+        layer.dy = dy;
+        if !wanted {
+            dy = None;
+            continue;
+        }
+        let at = 2 * count - 1 - index;
+        let pointwise = matches!(layer.op, OpPlan::Relu { .. } | OpPlan::Tanh | OpPlan::Dropout { .. });
+        // The layer below reads it a moment later; the gradient by the pixels stays.
+        let last = if index == 0 { 2 * count } else { at + 1 };
+        layer.dx = Some(match dy {
+            Some(dy) if pointwise => {
+                context.needs.keep_until(dy, last);
+                dy
+            }
+            _ => context.needs.buffer(context.request.capacity * layer.input_len, at, last),
+        });
+        dy = layer.dx;
+    }
+}
