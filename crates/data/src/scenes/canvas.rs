@@ -43,13 +43,16 @@ pub(super) struct Pose {
     pub(super) mirrored: bool,
 }
 
-/// An affine map from pixels back to an object's coordinates.
+/// A pose as an affine map, both ways.
 #[derive(Clone, Copy)]
 pub(super) struct Placement {
-    /// Rows of the linear part from object to pixels, and pixels of the origin.
+    /// Rows of the linear part from object to pixels.
     forward: [Point; 2],
+    /// Rows of its inverse.
     inverse: [Point; 2],
+    /// Pixels of the origin.
     centre: Point,
+    /// Pixels per unit.
     scale: f32,
 }
 
@@ -73,7 +76,7 @@ pub(super) struct Brush<'a> {
     pub(super) placement: Placement,
     /// When set, everything is drawn as a shadow or rim instead of in its own colour.
     pub(super) under: Option<Under>,
-    /// Unit vector of falling light in object coordinates times its strength.
+    /// By which share colours darken per unit along each axis of the object.
     pub(super) light: Point,
 }
 
@@ -105,6 +108,8 @@ impl Brush<'_> {
         }
     }
 
+    /// Blends `colour` into the pixels that `shape`, grown, blurred and moved by as many pixels, covers. Coverage falls
+    /// linearly from 1 to 0 over `blur` pixels around the outline.
     fn draw(&mut self, shape: &impl Shape, colour: Colour, opacity: f32, grow: f32, blur: f32, offset: Point) {
         let Placement { forward, inverse, centre, scale } = self.placement;
         let (middle, half) = shape.bounds();

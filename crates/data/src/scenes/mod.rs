@@ -27,7 +27,7 @@ use crate::{Dataset, Image, Result, Source};
 /// Pixels of an image's side.
 pub const SIDE: usize = 56;
 /// Images to learn from.
-pub const TRAIN_IMAGES: usize = 20_000;
+pub const TRAIN_IMAGES: usize = 10_000;
 /// Images to validate on.
 pub const VAL_IMAGES: usize = 2_000;
 
@@ -77,12 +77,22 @@ impl Source for Scenes {
     }
 
     fn read(&self, index: usize) -> Result<Image> {
-        Ok(render(self.seed, self.split, index as u32, self.label(index)))
+        let mut image = Image::default();
+        self.read_into(index, &mut image)?;
+        Ok(image)
+    }
+
+    fn read_into(&self, index: usize, image: &mut Image) -> Result<()> {
+        let pixels = render(self.seed, self.split, index as u32, self.label(index)).pixels;
+        (image.width, image.height) = (SIDE, SIDE);
+        image.rgb.clear();
+        image.rgb.extend(pixels.iter().flatten().map(|&c| (c * 255.0 + 0.5).clamp(0.0, 255.0) as u8));
+        Ok(())
     }
 }
 
 /// Draws image `index` of `split`, showing a thing of class `label`.
-fn render(seed: u64, split: Split, index: u32, label: u32) -> Image {
+fn render(seed: u64, split: Split, index: u32, label: u32) -> Canvas {
     let mut dice = Dice::composition(seed, split, index);
     let palette = Palette::roll(&mut dice);
     let mut canvas = Canvas::new(SIDE);
@@ -95,8 +105,7 @@ fn render(seed: u64, split: Split, index: u32, label: u32) -> Image {
         litter(&mut canvas, &mut dice, 0.05);
     }
     backdrop::expose(&mut canvas, &mut dice, Dice::grain(seed, split, index));
-    let rgb = canvas.pixels.iter().flatten().map(|&c| (c * 255.0 + 0.5).clamp(0.0, 255.0) as u8).collect();
-    Image { width: SIDE, height: SIDE, rgb }
+    canvas
 }
 
 /// Draws the thing somewhere, at some size and angle, in some light.
