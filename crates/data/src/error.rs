@@ -87,6 +87,9 @@ pub enum Error {
         /// `learn from`, `measure`.
         purpose: &'static str,
     },
+    /// A share of validation images that is none.
+    #[error("a validation share of {0} is not in [0, 1)")]
+    Split(f64),
     /// Preprocessing that contradicts itself or the net's input.
     #[error("preprocessing: {0}")]
     Preprocessing(String),

@@ -1,8 +1,18 @@
 //! Data sets that are folders of class folders.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::{Dataset, Error, Result};
+use net::random::{Purpose, Stream, permutation};
+
+use crate::decode::{Format, SNIFFED_BYTES};
+use crate::error::{count, some};
+use crate::{Dataset, Error, Image, Result, Source, decode_file};
 
 /// How a folder is opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,11 +31,298 @@ impl Default for OpenOptions {
     }
 }
 
-/// Opens `path/train/CLASS/*` with `path/val/CLASS/*`, or `path/CLASS/*`, which is split.
+/// What the validation folder may be called, the best first.
+const VALIDATION: [&str; 3] = ["val", "validation", "test"];
+
+/// Opens `path/train/CLASS/*` with `path/val/CLASS/*` (or `validation`, or `test`), or `path/CLASS/*`, which is split class
+/// by class. Without a validation folder, `path/train` is split in the same way.
+///
+/// Classes are sorted by the bytes of their names, files within them too. Names that begin with a dot are ignored. A file
+/// is an image if its extension or its content says so; whether it really is shows when it is read.
 ///
 /// # Errors
 /// Where the folder is none of these, a class has no images, or validation has classes that training lacks.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
-    let _ = options;
-    Err(Error::Layout { path: path.into(), found: "nothing".into() })
+    if !(0.0..1.0).contains(&options.val_fraction) {
+        return Err(Error::Split(options.val_fraction));
+    }
+    let metadata = fs::metadata(path).map_err(|source| Error::Path { path: path.into(), source })?;
+    if !metadata.is_dir() {
+        return Err(Error::Layout { path: path.into(), found: "it is a file".into() });
+    }
+    let name = fs::canonicalize(path).ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
+    let name = name.unwrap_or_else(|| path.display().to_string());
+    let mut notes = Vec::new();
+    let train_path = path.join("train");
+    let validation = VALIDATION.iter().find(|folder| path.join(folder).is_dir());
+    // A folder called `train` may also be a class of vehicles.
+    let (train, val) = if train_path.is_dir() && (validation.is_some() || has_folders(&train_path)?) {
+        let train = Scan::of(&train_path, &mut notes)?;
+        match validation {
+            Some(&folder) => {
+                if folder != VALIDATION[0] {
+                    notes.push(format!("there is no `val`: validating on `{folder}`"));
+                }
+                let val = Scan::of(&path.join(folder), &mut notes)?;
+                let val = matched(&train, val, &path.join(folder), &mut notes)?;
+                (train, val)
+            }
+            None => split(train, options, &mut notes),
+        }
+    } else {
+        if let Some(folder) = validation
+            && has_folders(&path.join(folder))?
+        {
+            return Err(Error::Layout { path: path.into(), found: format!("there is `{folder}`, but no `train`") });
+        }
+        split(Scan::of(path, &mut notes)?, options, &mut notes)
+    };
+    let classes = train.classes.iter().map(|class| class.name.clone()).collect();
+    let source = |scan: Scan| Arc::new(Folder::new(scan, options.exif));
+    Ok(Dataset { name, classes, train: source(train), val: source(val), notes })
+}
+
+/// Class folders and the images in them.
+struct Scan {
+    /// Sorted by name.
+    classes: Vec<Class>,
+}
+
+struct Class {
+    name: String,
+    path: PathBuf,
+    /// Image files, sorted.
+    files: Vec<OsString>,
+}
+
+/// Files and folders that no one asked for.
+#[derive(Default)]
+struct Ignored {
+    files: usize,
+    folders: usize,
+    example: Option<PathBuf>,
+}
+
+impl Ignored {
+    fn add(&mut self, path: PathBuf, is_folder: bool) {
+        *(if is_folder { &mut self.folders } else { &mut self.files }) += 1;
+        self.example.get_or_insert(path);
+    }
+
+    fn note(self, place: &Path, notes: &mut Vec<String>) {
+        if let Some(example) = self.example {
+            let files = (self.files > 0).then(|| count(self.files, "file that is no image", "files that are no images"));
+            let folders = (self.folders > 0).then(|| count(self.folders, "folder within classes", "folders within classes"));
+            let what: Vec<String> = files.into_iter().chain(folders).collect();
+            notes.push(format!("in {}: ignored {}, such as {}", place.display(), what.join(" and "), example.display()));
+        }
+    }
+}
+
+impl Scan {
+    /// The class folders of `path`. Every class has an image.
+    fn of(path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
+        let mut ignored = Ignored::default();
+        let mut classes = Vec::new();
+        let mut loose_images = 0;
+        for entry in entries(path)? {
+            if !entry.is_dir {
+                loose_images += usize::from(is_image(&path.join(&entry.name)));
+                ignored.add(path.join(&entry.name), false);
+                continue;
+            }
+            let Some(name) = entry.name.to_str() else {
+                let found = format!("a class name that is not UTF-8, {:?}", entry.name);
+                return Err(Error::Layout { path: path.into(), found });
+            };
+            classes.push(Class::of(name, path.join(name), &mut ignored)?);
+        }
+        if classes.is_empty() {
+            let found = match (loose_images, ignored.files) {
+                (0, 0) => "it is empty".into(),
+                (0, files) => format!("it holds {} and no folders", count(files, "file", "files")),
+                (images, _) => format!("it holds {} and no class folders", count(images, "image", "images")),
+            };
+            return Err(Error::Layout { path: path.into(), found });
+        }
+        classes.sort_by(|a, b| a.name.cmp(&b.name));
+        ignored.note(path, notes);
+        Ok(Scan { classes })
+    }
+
+    fn images(&self) -> usize {
+        self.classes.iter().map(|class| class.files.len()).sum()
+    }
+}
+
+impl Class {
+    fn of(name: &str, path: PathBuf, ignored: &mut Ignored) -> Result<Class> {
+        let (mut files, mut others) = (Vec::new(), (0, 0));
+        for entry in entries(&path)? {
+            let full = path.join(&entry.name);
+            if !entry.is_dir && is_image(&full) {
+                files.push(entry.name);
+            } else {
+                *(if entry.is_dir { &mut others.1 } else { &mut others.0 }) += 1;
+                ignored.add(full, entry.is_dir);
+            }
+        }
+        if files.is_empty() {
+            let found = match others {
+                (0, 0) => "nothing".into(),
+                (files, 0) => format!("{}, no image", count(files, "file", "files")),
+                (0, folders) => count(folders, "folder", "folders"),
+                (files, folders) => {
+                    format!("{} and {}, no image", count(files, "file", "files"), count(folders, "folder", "folders"))
+                }
+            };
+            return Err(Error::EmptyClass { class: name.into(), path, found });
+        }
+        files.sort();
+        Ok(Class { name: name.into(), path, files })
+    }
+}
+
+/// Something in a folder.
+pub(crate) struct Entry {
+    pub(crate) name: OsString,
+    pub(crate) is_dir: bool,
+}
+
+/// What is in a folder, without dot-files, in no order. Links are followed.
+pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
+    let fault = |source: io::Error| Error::Path { path: path.into(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let kind = entry.file_type().map_err(fault)?;
+        let is_dir = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
+        found.push(Entry { name, is_dir });
+    }
+    Ok(found)
+}
+
+fn has_folders(path: &Path) -> Result<bool> {
+    Ok(entries(path)?.iter().any(|entry| entry.is_dir))
+}
+
+/// Extensions of image files, also of kinds that cannot be read: those are bad images, not strangers.
+const EXTENSIONS: [&str; 16] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "bmp", "dib", "gif", "tif", "tiff", "heic", "heif", "avif", "jxl"];
+
+/// Whether a file is an image by its extension or else its content.
+pub(crate) fn is_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
+    if EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
+        return true;
+    }
+    let mut head = Vec::with_capacity(SNIFFED_BYTES);
+    let Ok(file) = fs::File::open(path) else { return false };
+    file.take(SNIFFED_BYTES as u64).read_to_end(&mut head).is_ok() && Format::sniff(&head).is_some()
+}
+
+/// The validation classes in the order of the training classes; those that have no images become empty.
+fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
+    let known: BTreeSet<&str> = train.classes.iter().map(|class| class.name.as_str()).collect();
+    let unknown: Vec<String> =
+        val.classes.iter().filter(|class| !known.contains(class.name.as_str())).map(|class| class.name.clone()).collect();
+    if !unknown.is_empty() {
+        return Err(Error::UnknownClasses { path: path.into(), classes: unknown });
+    }
+    let mut given = val.classes.into_iter().peekable();
+    let mut lacking = Vec::new();
+    let mut classes = Vec::with_capacity(train.classes.len());
+    for class in &train.classes {
+        classes.push(given.next_if(|val| val.name == class.name).unwrap_or_else(|| {
+            lacking.push(class.name.clone());
+            Class { name: class.name.clone(), path: path.join(&class.name), files: vec![] }
+        }));
+    }
+    if !lacking.is_empty() {
+        let classes = count(lacking.len(), "class has", "classes have");
+        notes.push(format!("{classes} no validation images: {}", some(&lacking)));
+    }
+    Ok(Scan { classes })
+}
+
+/// Splits every class by a shuffle of its own: at least one image stays for training, and at least one of two or more is for
+/// validation.
+fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) -> (Scan, Scan) {
+    let all = scan.images();
+    let (mut train, mut val) = (Vec::new(), Vec::new());
+    for (number, class) in scan.classes.into_iter().enumerate() {
+        let n = class.files.len();
+        let share = match options.val_fraction {
+            0.0 => 0,
+            fraction => ((n as f64 * fraction).round() as usize).max(1).min(n - 1),
+        };
+        let shuffled = permutation(Stream::new(options.seed, Purpose::Split, 0, 0, number as u32), n);
+        let mut is_val = vec![false; n];
+        shuffled.iter().take(share).for_each(|&i| is_val[i as usize] = true);
+        let (kept, given): (Vec<_>, Vec<_>) = class.files.into_iter().zip(is_val).partition(|(_, is_val)| !is_val);
+        let part = |files: Vec<(OsString, bool)>| Class {
+            name: class.name.clone(),
+            path: class.path.clone(),
+            files: files.into_iter().map(|(file, _)| file).collect(),
+        };
+        train.push(part(kept));
+        val.push(part(given));
+    }
+    let (train, val) = (Scan { classes: train }, Scan { classes: val });
+    notes.push(match val.images() {
+        0 if options.val_fraction == 0.0 => "there are no validation images, as asked for".into(),
+        0 => "every class has a single image: there are no validation images".into(),
+        n => {
+            let percent = 100.0 * options.val_fraction;
+            format!("there is no validation folder: {n} of {all} images, {percent} % of each class, are split off for it")
+        }
+    });
+    (train, val)
+}
+
+/// The images of a scan as a source.
+struct Folder {
+    /// Of each class.
+    paths: Vec<PathBuf>,
+    /// Class and file name.
+    files: Vec<(u32, OsString)>,
+    exif: bool,
+}
+
+impl Folder {
+    fn new(scan: Scan, exif: bool) -> Folder {
+        let mut folder = Folder { paths: Vec::new(), files: Vec::new(), exif };
+        for (label, class) in scan.classes.into_iter().enumerate() {
+            folder.paths.push(class.path);
+            folder.files.extend(class.files.into_iter().map(|file| (label as u32, file)));
+        }
+        folder
+    }
+
+    fn path(&self, index: usize) -> PathBuf {
+        let (label, file) = &self.files[index];
+        self.paths[*label as usize].join(file)
+    }
+}
+
+impl Source for Folder {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.files[index].0
+    }
+
+    fn name(&self, index: usize) -> Cow<'_, str> {
+        Cow::Owned(self.path(index).display().to_string())
+    }
+
+    fn read(&self, index: usize) -> Result<Image> {
+        decode_file(&self.path(index), self.exif)
+    }
 }

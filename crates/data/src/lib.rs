@@ -32,7 +32,7 @@ pub use list::list_images;
 pub use loader::{EvalLoader, Loaded, LoaderOptions, TrainLoader};
 pub use pipeline::{Pipeline, Views};
 pub use preprocessing::{Channels, ColourNoise, Fit, Mean, Order, Preprocessing, Std};
-pub use resize::{Filter, Resizer};
+pub use resize::{Filter, Region, Resizer};
 pub use source::{Dataset, Image, Source};
 pub use statistics::Statistics;
 

@@ -1,8 +1,9 @@
-//! Preprocessing, statistics and a net's input put together.
+//! Preprocessing, statistics and a net's input put together: from a decoded image to a net's numbers.
 
 use net::Shape;
+use net::random::{Purpose, Stream};
 
-use crate::{Image, Preprocessing, Result, Statistics};
+use crate::{Channels, ColourNoise, Error, Fault, Image, Mean, Preprocessing, Region, Resizer, Result, Statistics, Std};
 
 /// Which crops of an image are shown in testing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,16 +31,94 @@ pub struct Pipeline {
     preprocessing: Preprocessing,
     statistics: Statistics,
     input: Shape,
+    /// Which of red, green and blue each map shows; empty for grey.
+    order: Vec<usize>,
+    /// What is subtracted, in the maps' order.
+    mean: MeanPlanes,
+    /// What is divided by, for each map.
+    std: Vec<f32>,
+}
+
+/// `[c, h, w]`: of the stored square's size if it moves with the crop, else of the crop's.
+#[derive(Debug, Clone, PartialEq)]
+struct MeanPlanes {
+    values: Vec<f32>,
+    height: usize,
+    width: usize,
+    moves: bool,
+}
+
+/// The random choices of one training image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Draw {
+    /// Element 0 places the crop vertically, 1 horizontally, the top bit of 2 reflects.
+    crop: Stream,
+    noise: Option<Noise>,
+}
+
+/// What is added to red, green and blue, and what the sum is divided by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Noise {
+    shift: [f32; 3],
+    divisor: f32,
+}
+
+/// The pixels of an image that are needed, and the views of them.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// `[h, width, 3]`
+    pixels: Vec<u8>,
+    width: usize,
+    views: Vec<View>,
+}
+
+/// A crop of the net's size.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    /// Its top left corner within the pixels kept, (y, x).
+    corner: (usize, usize),
+    /// The same within the stored square.
+    place: (usize, usize),
+    flip: bool,
+    noise: Option<Noise>,
 }
 
 impl Pipeline {
-    /// Puts the parts together.
+    /// Puts the parts together. Statistics that the preprocessing does not ask for may be missing.
     ///
     /// # Errors
-    /// Where they do not fit each other.
+    /// Where the parts do not fit each other.
     pub fn new(preprocessing: Preprocessing, statistics: Statistics, input: Shape) -> Result<Pipeline> {
         preprocessing.check(input)?;
-        Ok(Pipeline { preprocessing, statistics, input })
+        if preprocessing.needs_statistics() {
+            statistics.check(&preprocessing)?;
+        }
+        let order = match preprocessing.channels {
+            Channels::Rgb => vec![0, 1, 2],
+            Channels::Bgr => vec![2, 1, 0],
+            Channels::Grey => vec![],
+        };
+        let in_order = |rgb: &[f32]| -> Vec<f32> {
+            if order.is_empty() { vec![rgb[rgb.len() / 2]] } else { order.iter().map(|&c| rgb[c]).collect() }
+        };
+        let std = match preprocessing.std {
+            Std::None => vec![1.0; input.c],
+            Std::Channels => in_order(&statistics.std),
+            Std::Values(values) => in_order(&values),
+        };
+        if let Some(zero) = std.iter().find(|s| !(**s > 0.0 && s.is_finite())) {
+            return Err(Error::Statistics(format!("a channel's standard deviation is {zero}; nothing can be divided by it")));
+        }
+        let mean = match preprocessing.mean {
+            Mean::None => MeanPlanes::constant(&vec![0.0; input.c], input),
+            Mean::Channels => MeanPlanes::constant(&in_order(&statistics.mean), input),
+            Mean::Values([r, g, b]) if order.is_empty() => {
+                MeanPlanes::constant(&[(19595.0 * r + 38470.0 * g + 7471.0 * b) / 65536.0], input)
+            }
+            Mean::Values(values) => MeanPlanes::constant(&in_order(&values), input),
+            Mean::Image | Mean::ImageAtCrop => MeanPlanes::of_image(&preprocessing, &statistics, &order, input),
+        };
+        Ok(Pipeline { preprocessing, statistics, input, order, mean, std })
     }
 
     /// How images are brought to the net.
@@ -57,12 +136,192 @@ impl Pipeline {
         self.input
     }
 
-    /// The views of `image` for testing, `[views, c, h, w]`, into `out`.
+    /// The views of `image` for testing, into `out`: `[views, c, h, w]`.
     ///
     /// # Errors
-    /// [`crate::Fault::Size`] where the image must be of the stored size and is not.
-    pub fn test_views(&self, image: &Image, views: Views, out: &mut [f32]) -> Result<(), crate::Fault> {
-        let _ = (image, views, out);
+    /// [`Fault::Size`] where the image must be of the stored size and is not.
+    ///
+    /// # Panics
+    /// Where `out` has another length than `views.count() · c · h · w`.
+    pub fn test_views(&self, image: &Image, views: Views, out: &mut [f32]) -> Result<(), Fault> {
+        assert_eq!(out.len(), views.count() * self.input.len(), "room for {} views of {}", views.count(), self.input);
+        let mut prepared = Prepared::default();
+        self.prepare_test(image, views, &mut Resizer::default(), &mut prepared)?;
+        for (view, out) in out.chunks_exact_mut(self.input.len()).enumerate() {
+            self.write(&prepared, view, out);
+        }
         Ok(())
+    }
+
+    /// The random choices for image `image`, the `position`-th of its epoch.
+    pub(crate) fn draw(&self, seed: u64, epoch: u32, position: usize, image: u32) -> Draw {
+        let group = self.preprocessing.crop_group;
+        // Groups and images are told apart by the address's layer, so that neither repeats the other's numbers.
+        let (kind, item) = if group == 1 { (0, image) } else { (1, (position / group) as u32) };
+        let crop = Stream::new(seed, Purpose::Crop, kind, epoch, item);
+        let noise = self
+            .preprocessing
+            .noise_at(epoch)
+            .map(|noise| self.noise(noise, Stream::new(seed, Purpose::Colour, 0, epoch, image).normal_block(0)));
+        Draw { crop, noise }
+    }
+
+    /// `Σ_k E[·, k] · coefficient · √eigenvalue_k · z_k` (alexnet.md 2.4).
+    fn noise(&self, noise: ColourNoise, z: [f64; 4]) -> Noise {
+        let (values, vectors) = (&self.statistics.eigenvalues, &self.statistics.eigenvectors);
+        let shift = std::array::from_fn(|c| {
+            let along = (0..3).map(|k| {
+                let std = libm::sqrt(f64::from(values[k]).max(0.0));
+                f64::from(vectors[3 * c + k]) * f64::from(noise.coefficient) * std * z[k]
+            });
+            along.sum::<f64>() as f32
+        });
+        Noise { shift, divisor: if noise.divide { 1.0 + noise.coefficient } else { 1.0 } }
+    }
+
+    /// The crop of a training image.
+    pub(crate) fn prepare_train(
+        &self,
+        image: &Image,
+        draw: Draw,
+        resizer: &mut Resizer,
+        out: &mut Prepared,
+    ) -> Result<(), Fault> {
+        let p = &self.preprocessing;
+        let placement = p.place(image)?;
+        let (h, w) = (self.input.h, self.input.w);
+        let (origin, place) = if p.random_crop {
+            let (origin, tall, wide) = placement.roams(p.stored);
+            let (y, x) = (draw.crop.below(0, (tall - h) as u32 + 1), draw.crop.below(1, (wide - w) as u32 + 1));
+            (origin, (y as usize, x as usize))
+        } else {
+            (placement.origin, self.centre())
+        };
+        let flip = p.flip && draw.crop.u32(2) >> 31 == 1;
+        let region = Region { y: origin.0 + place.0, x: origin.1 + place.1, height: h, width: w };
+        resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
+        out.width = w;
+        out.views.clear();
+        out.views.push(View { corner: (0, 0), place, flip, noise: draw.noise });
+        Ok(())
+    }
+
+    /// The pixels and views of a test image.
+    pub(crate) fn prepare_test(
+        &self,
+        image: &Image,
+        views: Views,
+        resizer: &mut Resizer,
+        out: &mut Prepared,
+    ) -> Result<(), Fault> {
+        let p = &self.preprocessing;
+        let placement = p.place(image)?;
+        let (oy, ox) = placement.origin;
+        let centre = self.centre();
+        let region = match views {
+            Views::Centre => Region { y: oy + centre.0, x: ox + centre.1, height: self.input.h, width: self.input.w },
+            Views::Ten => Region { y: oy, x: ox, height: p.stored, width: p.stored },
+        };
+        resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
+        out.width = region.width;
+        out.views.clear();
+        match views {
+            Views::Centre => out.views.push(View { corner: (0, 0), place: centre, flip: false, noise: None }),
+            Views::Ten => {
+                let (bottom, right) = (p.stored - self.input.h, p.stored - self.input.w);
+                for flip in [false, true] {
+                    for place in [(0, 0), (0, right), centre, (bottom, 0), (bottom, right)] {
+                        out.views.push(View { corner: place, place, flip, noise: None });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The centre crop's top left corner within the stored square, (y, x).
+    fn centre(&self) -> (usize, usize) {
+        ((self.preprocessing.stored - self.input.h) / 2, (self.preprocessing.stored - self.input.w) / 2)
+    }
+
+    /// One view as the net's input, `[c, h, w]`: `(pixel − mean + shift) / (std · divisor)`.
+    pub(crate) fn write(&self, prepared: &Prepared, view: usize, out: &mut [f32]) {
+        let view = &prepared.views[view];
+        let Shape { h, w, .. } = self.input;
+        for (map, plane) in out.chunks_exact_mut(h * w).enumerate() {
+            let shift = view.noise.map_or(0.0, |noise| noise.shift[self.order[map]]);
+            let scale = 1.0 / (self.std[map] * view.noise.map_or(1.0, |noise| noise.divisor));
+            for (y, out) in plane.chunks_exact_mut(w).enumerate() {
+                let row = &prepared.pixels[3 * ((view.corner.0 + y) * prepared.width + view.corner.1)..][..3 * w];
+                let mean = self.mean.row(map, y, w, view.place);
+                let value = |pixel: u8, mean: f32| (f32::from(pixel) - mean + shift) * scale;
+                match self.order.get(map) {
+                    None => finish(row, |p| luma(p), mean, self.mean.moves, view.flip, value, out),
+                    Some(&c) => finish(row, |p| p[c], mean, self.mean.moves, view.flip, value, out),
+                }
+            }
+        }
+    }
+}
+
+/// One row of one map. A reflected row reads its pixels backwards, and its mean too if that moves with the crop.
+#[inline]
+fn finish(
+    row: &[u8],
+    channel: impl Fn(&[u8; 3]) -> u8,
+    mean: &[f32],
+    mean_moves: bool,
+    flip: bool,
+    value: impl Fn(u8, f32) -> f32,
+    out: &mut [f32],
+) {
+    let (pixels, _) = row.as_chunks::<3>();
+    match (flip, mean_moves) {
+        (false, _) => out.iter_mut().zip(pixels).zip(mean).for_each(|((o, p), m)| *o = value(channel(p), *m)),
+        (true, false) => out.iter_mut().zip(pixels.iter().rev()).zip(mean).for_each(|((o, p), m)| *o = value(channel(p), *m)),
+        (true, true) => {
+            out.iter_mut().rev().zip(pixels).zip(mean).for_each(|((o, p), m)| *o = value(channel(p), *m));
+        }
+    }
+}
+
+/// Luma as Pillow's `convert("L")`.
+#[inline]
+pub(crate) fn luma(&[r, g, b]: &[u8; 3]) -> u8 {
+    ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 32768) >> 16) as u8
+}
+
+impl MeanPlanes {
+    fn constant(means: &[f32], input: Shape) -> MeanPlanes {
+        let values = means.iter().flat_map(|&mean| std::iter::repeat_n(mean, input.plane())).collect();
+        MeanPlanes { values, height: input.h, width: input.w, moves: false }
+    }
+
+    fn of_image(p: &Preprocessing, statistics: &Statistics, order: &[usize], input: Shape) -> MeanPlanes {
+        let side = p.stored;
+        let moves = p.mean == Mean::ImageAtCrop;
+        let (height, width) = if moves { (side, side) } else { (input.h, input.w) };
+        let (top, left) = ((side - height) / 2, (side - width) / 2);
+        let grey = [0];
+        let mut values = Vec::with_capacity(input.c * height * width);
+        for &c in if order.is_empty() { &grey } else { order } {
+            for y in top..top + height {
+                values.extend_from_slice(&statistics.mean_image[(c * side + y) * side + left..][..width]);
+            }
+        }
+        MeanPlanes { values, height, width, moves }
+    }
+
+    /// The means for row `y` of a view, `[w]`.
+    fn row(&self, map: usize, y: usize, w: usize, place: (usize, usize)) -> &[f32] {
+        let (top, left) = if self.moves { place } else { (0, 0) };
+        &self.values[(map * self.height + top + y) * self.width + left..][..w]
+    }
+}
+
+impl Prepared {
+    /// How many views there are.
+    pub(crate) fn views(&self) -> usize {
+        self.views.len()
     }
 }

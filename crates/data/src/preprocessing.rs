@@ -3,7 +3,7 @@
 use net::Shape;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Filter, Result};
+use crate::{Error, Fault, Filter, Image, Region, Result};
 
 /// Everything between a decoded image and the input of a net.
 ///
@@ -35,7 +35,7 @@ pub struct Preprocessing {
     /// Which channels, in which order.
     pub channels: Channels,
     /// Colour noise in training; none if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colour_noise: Option<ColourNoise>,
     /// When the order of the images changes.
     pub order: Order,
@@ -202,8 +202,53 @@ impl Preprocessing {
         self.colour_noise.filter(|noise| noise.until_epoch.is_none_or(|end| epoch < end))
     }
 
-    /// Whether the mean image is needed.
-    pub(crate) fn needs_mean_image(&self) -> bool {
-        matches!(self.mean, Mean::Image | Mean::ImageAtCrop)
+    /// Whether anything of [`crate::Statistics`] is used.
+    pub fn needs_statistics(&self) -> bool {
+        !matches!(self.mean, Mean::None | Mean::Values(_)) || self.std == Std::Channels || self.colour_noise.is_some()
+    }
+
+    /// Where the stored square of `image` lies.
+    ///
+    /// # Errors
+    /// [`Fault::Size`] for [`Fit::AsIs`] and an image of another size.
+    pub(crate) fn place(&self, image: &Image) -> Result<Placement, Fault> {
+        let side = self.stored;
+        let (width, height) = match self.fit {
+            Fit::AsIs if (image.width, image.height) != (side, side) => {
+                return Err(Fault::Size { width: image.width, height: image.height, side });
+            }
+            Fit::Warp | Fit::AsIs => (side, side),
+            Fit::Crop | Fit::ShorterSide => {
+                let shorter = image.width.min(image.height);
+                let scaled = |length: usize| (2 * side * length + shorter) / (2 * shorter);
+                (scaled(image.width), scaled(image.height))
+            }
+        };
+        let origin = ((height - side) / 2, (width - side) / 2);
+        Ok(Placement { width, height, origin, free: self.fit == Fit::ShorterSide })
+    }
+}
+
+/// The size that an image is resized to, and the stored square within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// Columns after resizing.
+    pub(crate) width: usize,
+    /// Rows after resizing.
+    pub(crate) height: usize,
+    /// The square's top left corner, (y, x).
+    pub(crate) origin: (usize, usize),
+    /// Whether training crops may leave the square.
+    pub(crate) free: bool,
+}
+
+impl Placement {
+    /// The stored square.
+    pub(crate) fn square(&self, side: usize) -> Region {
+        Region { y: self.origin.0, x: self.origin.1, height: side, width: side }
+    }
+    /// Where training crops may lie: top left corner (y, x), rows, columns.
+    pub(crate) fn roams(&self, side: usize) -> ((usize, usize), usize, usize) {
+        if self.free { ((0, 0), self.height, self.width) } else { (self.origin, side, side) }
     }
 }

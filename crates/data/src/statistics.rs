@@ -1,8 +1,12 @@
 //! What is measured once on the training images and kept with the run.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
 use net::Tensor;
 
-use crate::{BadImage, BadImages, Preprocessing, Result, Source};
+use crate::pipeline::luma;
+use crate::{BadImage, BadImages, Channels, Error, Fault, Image, Mean, Preprocessing, Resizer, Result, Source, eigen};
 
 /// Means and colour statistics of the training images at their stored size, on the scale of 0 to 255.
 ///
@@ -25,9 +29,108 @@ pub struct Statistics {
     pub eigenvectors: Vec<f32>,
 }
 
+/// Sums over images, in whole numbers, so that no order of adding matters.
+struct Sums {
+    images: u64,
+    /// Sums of each pixel's values, interleaved as in an image: `[side, side, c]`.
+    pixels: Vec<u64>,
+    /// Sums of products of a pixel's values, `[c, c]`, upper triangle.
+    products: [[u64; 3]; 3],
+}
+
+impl Sums {
+    fn new(side: usize, c: usize) -> Sums {
+        Sums { images: 0, pixels: vec![0; c * side * side], products: [[0; 3]; 3] }
+    }
+
+    /// Adds a stored square, `[side, side, c]`.
+    fn add(&mut self, values: &[u8], c: usize) {
+        self.images += 1;
+        for (sum, &value) in self.pixels.iter_mut().zip(values) {
+            *sum += u64::from(value);
+        }
+        if c == 1 {
+            self.products[0][0] += values.iter().map(|&v| u64::from(v) * u64::from(v)).sum::<u64>();
+            return;
+        }
+        let (pixels, _) = values.as_chunks::<3>();
+        // 2¹⁶ products of two bytes fit into 32 bits.
+        for some in pixels.chunks(1 << 16) {
+            let mut products = [0u32; 6];
+            for &[r, g, b] in some {
+                let [r, g, b] = [r, g, b].map(u32::from);
+                for (sum, product) in products.iter_mut().zip([r * r, r * g, r * b, g * g, g * b, b * b]) {
+                    *sum += product;
+                }
+            }
+            for (&(i, j), product) in [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].iter().zip(products) {
+                self.products[i][j] += u64::from(product);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: &Sums) {
+        self.images += other.images;
+        self.pixels.iter_mut().zip(&other.pixels).for_each(|(a, b)| *a += b);
+        self.products.iter_mut().flatten().zip(other.products.iter().flatten()).for_each(|(a, b)| *a += b);
+    }
+
+    fn statistics(&self, side: usize, c: usize) -> Statistics {
+        let mean_of = |sum: u64| (sum as f64 / self.images as f64) as f32;
+        let mean_image = (0..c).flat_map(|ch| self.pixels.iter().skip(ch).step_by(c)).map(|&sum| mean_of(sum)).collect();
+        let count = i128::from(self.images) * (side * side) as i128;
+        let totals: Vec<u64> = (0..c).map(|ch| self.pixels.iter().skip(ch).step_by(c).sum()).collect();
+        // (N·Σxy − Σx·Σy) / N², rounded once.
+        let covariance = |i: usize, j: usize| {
+            let (i, j) = (i.min(j), i.max(j));
+            let exact = count * i128::from(self.products[i][j]) - i128::from(totals[i]) * i128::from(totals[j]);
+            exact as f64 / (count as f64 * count as f64)
+        };
+        let matrix: Vec<f64> = (0..c * c).map(|i| covariance(i / c, i % c)).collect();
+        let (eigenvalues, eigenvectors) = eigen::symmetric(&matrix, c);
+        let rounded = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
+        Statistics {
+            images: self.images,
+            side,
+            mean_image,
+            mean: totals.iter().map(|&total| (total as f64 / count as f64) as f32).collect(),
+            std: rounded((0..c).map(|i| libm::sqrt(matrix[i * c + i])).collect()),
+            eigenvalues: rounded(eigenvalues),
+            eigenvectors: rounded(eigenvectors),
+        }
+    }
+}
+
+/// The memory of one measuring thread.
+#[derive(Default)]
+struct Scratch {
+    image: Image,
+    square: Vec<u8>,
+    resizer: Resizer,
+}
+
+impl Scratch {
+    /// Image `index` at its stored size, `[side, side, c]`.
+    fn square(&mut self, source: &dyn Source, p: &Preprocessing, index: usize) -> Result<&[u8]> {
+        source.read_into(index, &mut self.image)?;
+        let named = |fault: Fault| Error::Image { name: source.name(index).into_owned(), source: fault };
+        let placement = p.place(&self.image).map_err(named)?;
+        let region = placement.square(p.stored);
+        self.resizer.resize(&self.image, placement.width, placement.height, p.filter, region, &mut self.square);
+        if p.channels == Channels::Grey {
+            let pixels = self.square.len() / 3;
+            for i in 0..pixels {
+                self.square[i] = luma(&[self.square[3 * i], self.square[3 * i + 1], self.square[3 * i + 2]]);
+            }
+            self.square.truncate(pixels);
+        }
+        Ok(&self.square)
+    }
+}
+
 impl Statistics {
     /// Measures every image of `source`; the result is the same bit for bit whatever `threads` is. `progress` hears of
-    /// (images done, images in all).
+    /// (images done, images in all). Also returns the bad images that were left out, sorted.
     ///
     /// # Errors
     /// As `bad` says for images that cannot be read; where there is not one good image.
@@ -38,13 +141,78 @@ impl Statistics {
         bad: BadImages,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(Statistics, Vec<BadImage>)> {
-        let _ = (source, p, threads, bad, progress);
-        Ok((Statistics::default(), Vec::new()))
+        let (images, c) = (source.len(), p.planes());
+        if images == 0 {
+            return Err(Error::Empty { purpose: "measure" });
+        }
+        let next = AtomicUsize::new(0);
+        let (report, reports) = mpsc::channel::<(usize, Option<Error>)>();
+        let measure = |report: mpsc::Sender<(usize, Option<Error>)>| {
+            let (mut sums, mut scratch) = (Sums::new(p.stored, c), Scratch::default());
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= images {
+                    return sums;
+                }
+                let error = match scratch.square(source, p, index) {
+                    Ok(square) => {
+                        sums.add(square, c);
+                        None
+                    }
+                    Err(error) => Some(error),
+                };
+                if bad == BadImages::Stop && error.is_some() || error.as_ref().is_some_and(|e| e.bad_image().is_none()) {
+                    // Indices are taken in order, so all before this one are done or being done.
+                    next.store(images, Ordering::Relaxed);
+                }
+                // The receiver lives until all senders are gone.
+                let _ = report.send((index, error));
+            }
+        };
+        let mut failed: Vec<(usize, Error)> = Vec::new();
+        let sums = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.clamp(1, images))
+                .map(|_| {
+                    scope.spawn({
+                        let report = report.clone();
+                        || measure(report)
+                    })
+                })
+                .collect();
+            drop(report);
+            for (done, (index, error)) in reports.iter().enumerate() {
+                failed.extend(error.map(|e| (index, e)));
+                progress(done + 1, images);
+            }
+            let mut sums = Sums::new(p.stored, c);
+            for worker in workers {
+                sums.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            sums
+        });
+        let skipped = judge(failed, bad)?;
+        match skipped.first() {
+            Some(first) if sums.images == 0 => Err(Error::AllBad { images, first: first.clone() }),
+            _ => Ok((sums.statistics(p.stored, c), skipped)),
+        }
     }
 
     /// The statistics as named tensors.
     pub fn to_tensors(&self) -> Vec<(String, Tensor)> {
-        Vec::new()
+        let c = self.mean.len();
+        let tensor = |name: &str, shape: &[usize], data: &[f32]| {
+            (format!("{PREFIX}{name}"), Tensor { shape: shape.to_vec(), data: data.to_vec() })
+        };
+        // Sixteen bits a value, the lowest first: f32 holds them exactly.
+        let images: Vec<f32> = (0..4).map(|i| f32::from((self.images >> (16 * i)) as u16)).collect();
+        vec![
+            tensor("images", &[4], &images),
+            tensor("mean_image", &[c, self.side, self.side], &self.mean_image),
+            tensor("mean", &[c], &self.mean),
+            tensor("std", &[c], &self.std),
+            tensor("eigenvalues", &[c], &self.eigenvalues),
+            tensor("eigenvectors", &[c, c], &self.eigenvectors),
+        ]
     }
 
     /// The statistics out of [`Statistics::to_tensors`]; other tensors are ignored.
@@ -52,7 +220,75 @@ impl Statistics {
     /// # Errors
     /// Where a tensor is missing, misshapen or not finite.
     pub fn from_tensors(tensors: &[(String, Tensor)]) -> Result<Statistics> {
-        let _ = tensors;
-        Ok(Statistics::default())
+        let find = |name: &str| {
+            let full = format!("{PREFIX}{name}");
+            let (_, tensor) = tensors
+                .iter()
+                .find(|(n, _)| *n == full)
+                .ok_or_else(|| Error::Statistics(format!("tensor `{full}` is missing")))?;
+            let values = tensor.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+            if values != Some(tensor.data.len()) || !tensor.data.iter().all(|x| x.is_finite()) {
+                return Err(Error::Statistics(format!("tensor `{full}` is misshapen or not finite")));
+            }
+            Ok(tensor)
+        };
+        let mean_image = find("mean_image")?;
+        let &[c, side, width] = &mean_image.shape[..] else {
+            return Err(Error::Statistics(format!("mean_image has shape {:?}, expected [c, side, side]", mean_image.shape)));
+        };
+        let sized = |name: &str, shape: &[usize]| {
+            let tensor = find(name)?;
+            if tensor.shape != shape {
+                return Err(Error::Statistics(format!("{name} has shape {:?}, expected {shape:?}", tensor.shape)));
+            }
+            Ok(tensor.data.clone())
+        };
+        if side != width || !(c == 0 || c == 1 || c == 3) {
+            return Err(Error::Statistics(format!("mean_image has shape {:?}, expected 1 or 3 squares", mean_image.shape)));
+        }
+        let images = sized("images", &[4])?.iter().rev().fold(0u64, |all, &part| all << 16 | u64::from(part as u16));
+        Ok(Statistics {
+            images,
+            side,
+            mean_image: mean_image.data.clone(),
+            mean: sized("mean", &[c])?,
+            std: sized("std", &[c])?,
+            eigenvalues: sized("eigenvalues", &[c])?,
+            eigenvectors: sized("eigenvectors", &[c, c])?,
+        })
     }
+
+    /// Whether these statistics hold what `p` uses.
+    pub(crate) fn check(&self, p: &Preprocessing) -> Result<()> {
+        let c = p.planes();
+        let sizes = [self.mean.len(), self.std.len(), self.eigenvalues.len()];
+        if sizes != [c; 3] || self.eigenvectors.len() != c * c {
+            return Err(Error::Statistics(format!("they are of {} channels, the preprocessing has {c}", self.mean.len())));
+        }
+        let needs_image = matches!(p.mean, Mean::Image | Mean::ImageAtCrop);
+        if needs_image && (self.side != p.stored || self.mean_image.len() != c * p.stored * p.stored) {
+            return Err(Error::Statistics(format!("the mean image has side {}, stored images have {}", self.side, p.stored)));
+        }
+        Ok(())
+    }
+}
+
+/// What the tensors' names begin with.
+const PREFIX: &str = "statistics.";
+
+/// The bad images to go on without, sorted, or the error that ends it.
+fn judge(mut failed: Vec<(usize, Error)>, policy: BadImages) -> Result<Vec<BadImage>> {
+    failed.sort_by_key(|(index, _)| *index);
+    let mut skipped = Vec::new();
+    for (_, error) in failed {
+        match error.bad_image() {
+            Some(image) if policy != BadImages::Stop => skipped.push(image),
+            _ => return Err(error),
+        }
+    }
+    skipped.sort();
+    if policy == BadImages::Report && !skipped.is_empty() {
+        return Err(Error::BadImages { bad: skipped });
+    }
+    Ok(skipped)
 }

@@ -1,15 +1,28 @@
-//! A file's bytes to RGB, as Pillow's `Image.open(f).convert("RGB")`.
+//! A file's bytes to RGB, as Pillow's `Image.open(f).convert("RGB")` shows them.
+//!
+//! The format is known by content. Alpha is dropped, not blended; CMYK and YCCK are taken as Adobe writes them, inverted;
+//! 16-bit values keep their high byte. That is Pillow's behaviour for everything except 16-bit grey, which Pillow clips at
+//! 255 instead, and so turns almost all of it white.
+//!
+//! A header is believed only as far as the file can hold what it claims, and a file that breaks off is an error, not half
+//! a picture.
+
+mod bmp;
+mod exif;
+mod jpeg;
+mod png;
+mod webp;
 
 use std::path::Path;
 
-use crate::{Image, Result};
+use crate::{Error, Image, Result};
 
 /// What is wrong with the bytes of an image.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// The content is of no known format.
-    #[error("not an image: the content is neither JPEG, PNG, WebP nor BMP ({found})")]
+    #[error("not an image: expected JPEG, PNG, WebP or BMP, found {found}")]
     NotAnImage {
         /// What the content looks like.
         found: String,
@@ -26,7 +39,7 @@ pub enum Fault {
         /// Which limit that breaks.
         limit: String,
     },
-    /// The content breaks off or is damaged.
+    /// The content breaks off, is damaged, or uses what is not supported.
     #[error("{format}: {message}")]
     Damaged {
         /// The format's name.
@@ -46,13 +59,81 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    fn damaged(format: &'static str, message: impl std::fmt::Display) -> Fault {
+        Fault::Damaged { format, message: message.to_string() }
+    }
+}
+
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Jpeg,
+    Png,
+    WebP,
+    Bmp,
+}
+
+/// How many leading bytes [`Format::sniff`] looks at.
+pub(crate) const SNIFFED_BYTES: usize = 18;
+
+impl Format {
+    /// The format whose signature `bytes` begins with.
+    pub(crate) fn sniff(bytes: &[u8]) -> Option<Format> {
+        if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+            Some(Format::Jpeg)
+        } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+            Some(Format::Png)
+        } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+            Some(Format::WebP)
+        } else if bytes.starts_with(b"BM") && bytes.get(14..18).is_some_and(bmp::is_header_size) {
+            Some(Format::Bmp)
+        } else {
+            None
+        }
+    }
+}
+
+/// The most pixels of one image.
+const MOST_PIXELS: usize = 1 << 28;
+
+/// Images up to this size are decoded without asking whether the file can hold them.
+const SMALL_PIXELS: usize = 1 << 20;
+
+/// Checks a claimed size before anything of that size is allocated. `pixels_per_byte` is more than the format's best
+/// compression reaches on anything but an empty canvas.
+fn check_size(format: &'static str, width: usize, height: usize, file_bytes: usize, pixels_per_byte: usize) -> Result<(), Fault> {
+    let fault = |limit| Err(Fault::TooLarge { format, width, height, limit });
+    match width.checked_mul(height) {
+        Some(0) => fault("which is none".into()),
+        Some(pixels) if pixels <= MOST_PIXELS => {
+            if pixels > SMALL_PIXELS && pixels / pixels_per_byte > file_bytes {
+                return fault(format!("the file's {file_bytes} bytes cannot hold them"));
+            }
+            Ok(())
+        }
+        _ => fault(format!("above the limit of {MOST_PIXELS}")),
+    }
+}
+
 /// Decodes an image, its format known by content. `exif` applies the orientation that the file states.
 ///
 /// # Errors
-/// Where the bytes are not a whole image of a known format.
+/// Where the bytes are not a whole image of a known format. No content panics, or allocates much more than it needs.
 pub fn decode(bytes: &[u8], exif: bool) -> Result<Image, Fault> {
-    let _ = exif;
-    Err(Fault::NotAnImage { found: format!("{} bytes", bytes.len()) })
+    let Some(format) = Format::sniff(bytes) else {
+        return Err(Fault::NotAnImage { found: describe(bytes) });
+    };
+    let decoder = match format {
+        Format::Jpeg => jpeg::decode,
+        Format::Png => png::decode,
+        Format::WebP => webp::decode,
+        Format::Bmp => bmp::decode,
+    };
+    // The decoders' authors promise not to panic; one hostile file must not end a run of days if one does.
+    let (image, orientation) = std::panic::catch_unwind(|| decoder(bytes))
+        .unwrap_or_else(|_| Err(Fault::Damaged { format: "image", message: "the decoder failed".into() }))?;
+    Ok(if exif { exif::orient(image, orientation) } else { image })
 }
 
 /// Reads and decodes a file.
@@ -61,6 +142,82 @@ pub fn decode(bytes: &[u8], exif: bool) -> Result<Image, Fault> {
 /// [`crate::Error::File`] or [`crate::Error::Image`].
 pub fn decode_file(path: &Path, exif: bool) -> Result<Image> {
     let name = || path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|source| crate::Error::File { name: name(), source })?;
-    decode(&bytes, exif).map_err(|source| crate::Error::Image { name: name(), source })
+    let bytes = std::fs::read(path).map_err(|source| Error::File { name: name(), source })?;
+    decode(&bytes, exif).map_err(|source| Error::Image { name: name(), source })
+}
+
+/// What bytes that are no image look like.
+fn describe(bytes: &[u8]) -> String {
+    const NAMED: [(&[u8], &str); 7] = [
+        (b"GIF8", "GIF"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"),
+        (b"%PDF", "PDF"),
+        (b"\x1f\x8b", "gzip"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    ];
+    if bytes.is_empty() {
+        return "an empty file".into();
+    }
+    if let Some((_, name)) = NAMED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return (*name).into();
+    }
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return "HEIF, AVIF or a film".into();
+    }
+    let head = &bytes[..bytes.len().min(512)];
+    let is_text = head.iter().all(|&b| b >= 0x20 && b != 0x7f || b"\t\r\n".contains(&b));
+    if is_text { "text".into() } else { format!("{} bytes that begin with {:02x?}", bytes.len(), &head[..head.len().min(4)]) }
+}
+
+/// Grey values as RGB.
+fn grey_to_rgb(grey: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(3 * grey.len());
+    rgb.extend(grey.flat_map(|v| [v; 3]));
+    rgb
+}
+
+/// Drops the fourth of every four values, in place.
+fn drop_fourth(mut rgba: Vec<u8>) -> Vec<u8> {
+    let pixels = rgba.len() / 4;
+    for i in 1..pixels {
+        rgba.copy_within(4 * i..4 * i + 3, 3 * i);
+    }
+    rgba.truncate(3 * pixels);
+    rgba
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_image_is_said_to_be_what_it_looks_like() {
+        let found = |bytes: &[u8]| match decode(bytes, true) {
+            Err(Fault::NotAnImage { found }) => found,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found(b""), "an empty file");
+        assert_eq!(found("Grüße, this is a text\n".as_bytes()), "text");
+        assert_eq!(found(b"GIF89a..."), "GIF");
+        assert_eq!(found(&[0, 1, 2]), "3 bytes that begin with [00, 01, 02]");
+        assert_eq!(found(b"BM looks like a bitmap, is none"), "text");
+    }
+
+    #[test]
+    fn a_size_beyond_the_limit_or_the_file_is_refused() {
+        assert!(check_size("t", 1, 1, 0, 1).is_ok());
+        assert!(check_size("t", 0, 5, 100, 1).is_err());
+        assert!(check_size("t", usize::MAX, 3, usize::MAX, 1).is_err());
+        assert!(check_size("t", 1 << 14, (1 << 14) + 1, usize::MAX, 1).is_err());
+        assert!(check_size("t", 1 << 14, 1 << 14, 1 << 20, 256).is_ok());
+        assert!(check_size("t", 1 << 14, 1 << 14, (1 << 20) - 1, 256).is_err());
+    }
+
+    #[test]
+    fn dropping_the_fourth_keeps_three() {
+        assert_eq!(drop_fourth(vec![1, 2, 3, 9, 4, 5, 6, 9, 7, 8, 9, 9]), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(drop_fourth(vec![]), []);
+    }
 }
