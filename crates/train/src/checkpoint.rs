@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use weights::DigestWriter;
 
 use crate::evaluate::{Credit, Evaluation};
-use crate::run_dir::read_limited;
+use crate::run_dir::{STATISTICS, read_limited};
 use crate::schedule::ScheduleState;
 use crate::watch::Watch;
 use crate::{Error, Recipe, Result};
@@ -31,7 +31,6 @@ pub const FORMAT: u32 = 1;
 
 const WEIGHTS: &str = "weights.safetensors";
 const MOMENTUM: &str = "momentum.safetensors";
-const STATISTICS: &str = "statistics.safetensors";
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_DIGEST: &str = "manifest.json.b3";
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::{LoaderOptions, Pipeline, TrainLoader};
-use net::{Batch, Executor, Hyper, Kind, ParamSet, StepInfo};
+use net::{Batch, Executor, Hyper, Kind, Net, ParamSet, StepInfo};
 
 use crate::run::{RunConfig, statistics};
 use crate::split::Splitter;
-use crate::{Error, Event, Log, Result, Scheduler, Span};
+use crate::{Error, Event, Log, Recipe, Result, Scheduler, Span};
 
 /// How to memorise.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,15 +64,25 @@ pub fn self_test(
     let before = (exec.save(Kind::Weights)?, exec.save(Kind::Momentum)?);
     exec.load(Kind::Weights, &crate::initial_params(exec.net(), config.recipe.seed, config.threads))?;
     exec.load(Kind::Momentum, &ParamSet::zeros(exec.net()))?;
-    let span = Span { steps: options.steps, steps_per_epoch: options.steps.max(1) };
-    let schedule = Scheduler::new(config.recipe, exec.net(), span)?;
-    let result = memorise(exec, &loaded.batch, &schedule, config.recipe.seed, options, log, stop);
+    let hyper = first_rates(config.recipe, exec.net())?;
+    let result = memorise(exec, &loaded.batch, &hyper, config.recipe.seed, options, log, stop);
     exec.load(Kind::Weights, &before.0)?;
     exec.load(Kind::Momentum, &before.1)?;
     result
 }
 
-/// Trains on `batch` alone, at the schedule's first rates and without decay, from the executor's present weights, until the
+/// The rates that a recipe begins with, warm-up left out, and without decay.
+fn first_rates(recipe: &Recipe, net: &Net) -> Result<Hyper> {
+    let mut recipe = recipe.clone();
+    recipe.decay = 0.0;
+    recipe.schedule.warmup = None;
+    recipe.bias_schedule.iter_mut().for_each(|schedule| schedule.warmup = None);
+    let mut hyper = Hyper::default();
+    Scheduler::new(&recipe, net, Span { steps: 1, steps_per_epoch: 1 })?.at(0, &mut hyper);
+    Ok(hyper)
+}
+
+/// Trains on `batch` alone, with the same `hyper` at every step, from the executor's present weights and momenta, until the
 /// mean loss is below the target. `None` where `stop` became true.
 ///
 /// # Errors
@@ -80,21 +90,17 @@ pub fn self_test(
 pub fn memorise(
     exec: &mut dyn Executor,
     batch: &Batch,
-    schedule: &Scheduler,
+    hyper: &Hyper,
     seed: u64,
     options: MemoriseOptions,
     log: &mut dyn Log,
     stop: &AtomicBool,
 ) -> Result<Option<Memorised>> {
     let mut splitter = Splitter::new(exec.capacity(), exec.net().input().len());
-    let hyper = undecayed(schedule);
-    let mut loss = f64::INFINITY;
-    for step in 0..options.steps {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
+    let (mut loss, mut steps) = (f64::INFINITY, 0);
+    while steps < options.steps && !stop.load(Ordering::Relaxed) {
         splitter.each(batch, |piece, first| {
-            let info = StepInfo { seed, step, first_image: first as u32, step_images: batch.n as u32 };
+            let info = StepInfo { seed, step: steps, first_image: first as u32, step_images: batch.n as u32 };
             Ok(exec.forward_backward(piece, info)?)
         })?;
         let mut nll_sum = 0.0;
@@ -102,23 +108,19 @@ pub fn memorise(
             nll_sum += pass.nll_sum;
         }
         loss = nll_sum / batch.n.max(1) as f64;
-        log.record(&Event::Memorising { step, loss });
+        log.record(&Event::Memorising { step: steps, loss });
         if loss < options.target {
-            log.record(&Event::Memorised { steps: step, loss });
-            return Ok(Some(Memorised { steps: step, loss }));
+            log.record(&Event::Memorised { steps, loss });
+            return Ok(Some(Memorised { steps, loss }));
         }
         if !loss.is_finite() {
             break;
         }
-        exec.apply(&hyper)?;
+        exec.apply(hyper)?;
+        steps += 1;
     }
-    Err(Error::NotMemorised { images: batch.n, steps: options.steps, loss, target: options.target })
-}
-
-/// The schedule's first rates, without decay.
-fn undecayed(schedule: &Scheduler) -> Hyper {
-    let mut hyper = Hyper::default();
-    schedule.at(0, &mut hyper);
-    hyper.params.iter_mut().for_each(|param| param.decay = 0.0);
-    hyper
+    if stop.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    Err(Error::NotMemorised { images: batch.n, steps, loss, target: options.target })
 }

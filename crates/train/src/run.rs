@@ -7,6 +7,7 @@ use data::{BadImages, Dataset, Statistics};
 use net::{Executor, ParamSet};
 
 use crate::checkpoint::Metrics;
+use crate::run_dir::STATISTICS;
 use crate::session::Session;
 use crate::{Event, Log, Recipe, Result, RunDir};
 
@@ -114,7 +115,7 @@ impl Session<'_> {
 /// # Errors
 /// Where an image cannot be used, or the file not be written or read.
 pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log) -> Result<Statistics> {
-    let path = config.dir.path().join("statistics.safetensors");
+    let path = config.dir.path().join(STATISTICS);
     if path.exists() {
         return Ok(Statistics::from_tensors(&weights::safetensors::read(&path)?.0)?);
     }

@@ -10,12 +10,15 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use net::Net;
 
 use crate::{Error, Recipe, Result};
+
+/// The mean image and the colour statistics of the training images.
+pub(crate) const STATISTICS: &str = "statistics.safetensors";
 
 /// A text file longer than this is none of ours.
 const LONGEST_TEXT: u64 = 64 << 20;
@@ -38,7 +41,12 @@ impl RunDir {
         if ["recipe.toml", "net.toml", "checkpoints"].iter().any(|name| path.join(name).exists()) {
             return Err(Error::Occupied { path: path.into() });
         }
-        Ok(dir)
+        // What a process killed before the run's first file may have left would be of another run.
+        remove_leftovers(path)?;
+        match fs::remove_file(path.join(STATISTICS)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(weights::Error::io("remove", path, source).into()),
+            _ => Ok(dir),
+        }
     }
 
     /// Takes up the folder of a run, and clears away what a killed process left half written.
