@@ -79,7 +79,7 @@ impl Check<'_> {
         self.gradients(exec, batch, info, &values, findings)
     }
 
-    fn outputs(&self, pass: Pass, values: &[Vec<f32>], findings: &mut Findings) {
+    pub(crate) fn outputs(&self, pass: Pass, values: &[Vec<f32>], findings: &mut Findings) {
         for (index, layer) in self.net.layers().iter().enumerate() {
             let weights = Weights::of(self.net, self.params, index);
             let oracle = bound::forward(self.net, index, weights.params(), pass, &to_f64(&values[index]));
@@ -92,7 +92,7 @@ impl Check<'_> {
         }
     }
 
-    fn loss(
+    pub(crate) fn loss(
         &self,
         exec: &mut dyn Executor,
         batch: &Batch,
@@ -152,7 +152,15 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn gradient(&self, layer: usize, name: &str, shape: &[usize], engine: &[f32], oracle: &Bounded, findings: &mut Findings) {
+    pub(crate) fn gradient(
+        &self,
+        layer: usize,
+        name: &str,
+        shape: &[usize],
+        engine: &[f32],
+        oracle: &Bounded,
+        findings: &mut Findings,
+    ) {
         let tensor = format!("gradient of {name}");
         let op = self.net.layers()[layer].op.kind();
         let what = || What { op: op.into(), tensor: tensor.clone(), shape: shape.to_vec() };

@@ -1,7 +1,7 @@
 //! The suite on the oracle itself: what the suite asks can be had, and its own arithmetic is right.
 
-use conformance::{Keep, Subject, nets, ops};
-use net::{Executor, Mode, Net};
+use conformance::{Keep, OPS, Report, Subject, contract, nets, ops, same_bits, training};
+use net::{Executor, Form, Mode, Net};
 
 fn prepare(net: &Net, batch: usize, mode: Mode, _: Keep) -> Result<Box<dyn Executor>, String> {
     Ok(Box::new(reference::prepare(net, batch, mode)))
@@ -9,15 +9,30 @@ fn prepare(net: &Net, batch: usize, mode: Mode, _: Keep) -> Result<Box<dyn Execu
 
 const REFERENCE: Subject<'static> = Subject { name: "reference", prepare: &prepare, cannot: &[] };
 
+fn passes(report: &Report) {
+    println!("{}", report.verdict(false).unwrap_or_else(|report| panic!("{report}")));
+}
+
 #[test]
 fn every_op() {
-    println!("{}", ops(&REFERENCE).verdict(false).unwrap_or_else(|report| panic!("{report}")));
+    passes(&ops(&REFERENCE, OPS));
 }
 
 #[test]
 fn small_nets() {
-    println!(
-        "{}",
-        nets(&REFERENCE, &["tiny", "cifar-80sec", "cifar-11pct"], 2).verdict(false).unwrap_or_else(|report| panic!("{report}"))
-    );
+    passes(&nets(&REFERENCE, &["tiny", "cifar-80sec", "cifar-11pct"], 2));
+    passes(&same_bits(&[REFERENCE], &["tiny"], 2));
+}
+
+#[test]
+fn the_contract() {
+    passes(&contract(&REFERENCE));
+}
+
+#[test]
+fn ten_steps() {
+    for form in [Form::RateInside, Form::RateOutside] {
+        training(&[REFERENCE], &["tiny"], form, 4).iter().for_each(passes);
+    }
+    training(&[REFERENCE], &["cifar-80sec"], Form::RateInside, 2).iter().for_each(passes);
 }

@@ -14,13 +14,19 @@ use crate::subject::{Keep, Subject};
 /// The largest batch of these cases.
 const CAPACITY: usize = 3;
 
-/// Every op forward and backward: a net `[op, linear, softmax]` in full and partial batches, and in one for inference.
-pub fn ops(subject: &Subject<'_>) -> Report {
+/// The kinds of op, as [`Op::kind`] calls them.
+pub const OPS: &[&str] =
+    &["conv", "local", "relu", "tanh", "lrn", "lrn_within", "max_pool", "avg_pool", "dropout", "linear", "softmax"];
+
+/// Every op of these `kinds`, forward and backward: a net `[op, linear, softmax]` in full and partial batches, and in one
+/// for inference, compared within bounds that hold always.
+pub fn ops(subject: &Subject<'_>, kinds: &[&str]) -> Report {
     let mut report = Report::new(subject.name);
-    for (number, geometry) in all().iter().enumerate() {
+    for (number, geometry) in all().iter().enumerate().filter(|(_, geometry)| kinds.contains(&geometry.op.kind())) {
         subject.case(&mut report, &geometry.name, |findings| one_geometry(subject, number as u64, geometry, findings));
     }
-    for classes in [1, 2, 3, 10, 1000] {
+    let softmax_sizes: &[usize] = if kinds.contains(&"softmax") { &[1, 2, 3, 10, 1000] } else { &[] };
+    for &classes in softmax_sizes {
         subject.case(&mut report, &format!("softmax/{classes} classes"), |findings| softmax(subject, classes, findings));
     }
     report

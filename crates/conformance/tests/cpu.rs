@@ -1,0 +1,95 @@
+//! The suite on the CPU engine: with every instruction set that this machine has, on one thread and on several.
+
+use conformance::{Keep, OPS, Prepare, Report, Skipped, Subject, contract, nets, ops, same_bits, training};
+use cpu::{Isa, Options};
+use net::{Executor, Form, Mode, Net, PRESETS};
+
+/// Presets whose images have more than 100 rows: compared one image at a time, with the highest instruction set only.
+fn is_large(name: &str) -> bool {
+    Net::preset(name).expect("a preset").input().h > 100
+}
+
+fn presets(large: bool) -> Vec<&'static str> {
+    PRESETS.iter().map(|preset| preset.name).filter(|name| is_large(name) == large).collect()
+}
+
+fn engine(isa: Isa, threads: usize) -> Box<Prepare<'static>> {
+    Box::new(move |net: &Net, batch: usize, mode: Mode, keep: Keep| {
+        let options = Options { isa: Some(isa), threads: Some(threads), inspect: keep == Keep::Everything };
+        let exec = cpu::prepare(net, batch, mode, &options).map_err(|error| error.to_string())?;
+        Ok(Box::new(exec) as Box<dyn Executor>)
+    })
+}
+
+/// Runs a suite with every instruction set; the ones that are missing are skips of the first report.
+fn with_every_isa(suite: impl Fn(&Subject<'_>) -> Report) {
+    let mut report = Report::new("cpu");
+    for isa in Isa::ALL {
+        let name = format!("cpu, {isa}, 2 threads");
+        if isa.available() {
+            let found = suite(&Subject { name: &name, prepare: &*engine(isa, 2), cannot: &[] });
+            println!("{found}");
+            report.merge(found);
+        } else {
+            report.skipped.push(Skipped { case: name, reason: format!("this CPU has no {isa}") });
+        }
+    }
+    passes(&report);
+}
+
+fn passes(report: &Report) {
+    let skips = std::env::var_os("ALEXNET_NO_SKIPS").is_none_or(|value| value != "1");
+    match report.verdict(skips) {
+        Ok(text) => println!("{text}"),
+        Err(text) => panic!("{text}"),
+    }
+}
+
+#[test]
+fn every_op() {
+    with_every_isa(|subject| ops(subject, OPS));
+}
+
+#[test]
+fn the_contract() {
+    with_every_isa(contract);
+}
+
+#[test]
+fn small_nets() {
+    with_every_isa(|subject| nets(subject, &presets(false), 2));
+}
+
+#[test]
+fn large_nets() {
+    let isa = Isa::detect();
+    let name = format!("cpu, {isa}, 2 threads");
+    passes(&nets(&Subject { name: &name, prepare: &*engine(isa, 2), cannot: &[] }, &presets(true), 1));
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let engines = [1, 2, 3].map(|threads| (format!("cpu {isa} on {threads}"), engine(isa, threads)));
+        let subjects: Vec<Subject<'_>> =
+            engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, cannot: &[] }).collect();
+        passes(&same_bits(&subjects, &presets(false), 3));
+    }
+}
+
+#[test]
+fn ten_steps_of_training() {
+    let engines: Vec<(String, Box<Prepare<'static>>)> = Isa::ALL
+        .into_iter()
+        .filter(|isa| isa.available())
+        .map(|isa| (format!("cpu, {isa}, 2 threads"), engine(isa, 2)))
+        .collect();
+    let subjects: Vec<Subject<'_>> =
+        engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, cannot: &[] }).collect();
+    training(&subjects, &["tiny"], Form::RateOutside, 4).iter().for_each(passes);
+    // Locally connected layers make the oracle slow: one image a step.
+    let (local, shared): (Vec<_>, Vec<_>) =
+        presets(false).into_iter().partition(|name| ["cifar-13pct", "cifar-11pct"].contains(name));
+    training(&subjects, &shared, Form::RateInside, 2).iter().for_each(passes);
+    training(&subjects, &local, Form::RateInside, 1).iter().for_each(passes);
+}
