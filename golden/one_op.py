@@ -1,8 +1,9 @@
 """Goldens of single ops. Engines run whole nets, so the op stands in `[op, linear, softmax]`, or is one of the last two.
 
 For each net `v` a case keeps `v/input` and `v/labels`, `v/param/*` (f32), and in f64 what PyTorch says in double precision:
-`v/activation/*`, `v/probabilities`, `v/nll`, `v/gradient/*` and, of each, `noise/v/…`: the greatest distance of any element
-under f32 roundings (see roundoff.py).
+`v/activation/*`, of a training pass `v/nll` and `v/gradient/*`, of a testing pass `v/probabilities`. Of each there is
+`noise/v/…`, the greatest distance of any element under f32 roundings (see roundoff.py). Where a net has no `nll`, its
+activations are of the testing pass.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ class OneOp:
         """Random numbers that no other net of this case uses."""
         return philox.u32(n, self.case.seed, philox.TEST, purpose, self.index)
 
-    def add(self, name, shape, toml, op, n=2, step=1 / 256, limit=1.0, parameters=0.5, gradients=True):
+    def add(self, name, shape, toml, op, n=2, step=1 / 256, limit=1.0, parameters=0.5, passes=("train", "test")):
         """One net: `toml` and `op` are the same layer, for us and for PyTorch, on `n` images of `shape` = (c, h, w). Pixels
         are multiples of `step` in ±`limit`, parameters uniform in ±`parameters`. An `op` of None is the linear layer itself."""
         self.index += 1
@@ -37,11 +38,11 @@ class OneOp:
         model = nn.Sequential()
         for key, layer in layers:
             model.add_module(key, layer)
-        model.eval()  # dropout as in testing
+        model.eval()  # PyTorch's dropout draws no masks that we could know
         self._fill(model, parameters)
         x, labels = self._batch(n, shape, step, limit)
         self.case.facts["nets"][name] = self._net_text(name, shape, toml, op)
-        self._keep(name, model, x, labels, gradients)
+        self._keep(name, model, x, labels, passes)
 
     def _fill(self, model, parameters):
         for i, parameter in enumerate(model.parameters()):
@@ -63,20 +64,20 @@ class OneOp:
         text += f'\n[[layer]]\nname = "fc"\nlinear = {{ k = {CLASSES}, {LEARN} }}\n'
         return text + '\n[[layer]]\nname = "prob"\nsoftmax = {}\n'
 
-    def _keep(self, name, model, x, labels, gradients):
+    def _keep(self, name, model, x, labels, passes):
         self.case.put(f"{name}/input", x.float())
         self.case.put(f"{name}/labels", labels)
         for key, parameter in model.named_parameters():
             self.case.put(f"{name}/param/{key}", parameter.float())
-        exact = self._run(model, x, labels, gradients)
+        exact = self._run(model, x, labels, passes)
         for key, value in exact.items():
             self.case.put(f"{name}/{key}", value)
-        draws = [self._run(model, x, labels, gradients, draw) for draw in range(DRAWS)]
+        draws = [self._run(model, x, labels, passes, draw) for draw in range(DRAWS)]
         for key, value in exact.items():
             noise = max((d[key] - value).abs().max().item() for d in draws)
             self.case.put(f"noise/{name}/{key}", noise)
 
-    def _run(self, model, x, labels, gradients, draw=None):
+    def _run(self, model, x, labels, passes, draw=None):
         with Arithmetic(model, draw) as arithmetic:
             outputs = {}
             keep = {k: m.register_forward_hook(lambda _m, _i, out, k=k: outputs.__setitem__(k, out.detach()))
@@ -84,8 +85,10 @@ class OneOp:
             logits, nll, input_gradient = arithmetic.pass_(x, labels)
             for hook in keep.values():
                 hook.remove()
-        found = {f"activation/{k}": v for k, v in outputs.items()} | {"probabilities": logits.softmax(1)}
-        if gradients:
-            found |= {"nll": nll, "gradient/input": input_gradient}
-            found |= {f"gradient/{k}": p.grad.clone() for k, p in model.named_parameters()}
+            found = {f"activation/{k}": v for k, v in outputs.items()}
+            if "test" in passes:
+                found |= {"probabilities": arithmetic.noisy(logits.softmax(1), CLASSES + 8)}
+            if "train" in passes:
+                found |= {"nll": nll, "gradient/input": input_gradient}
+                found |= {f"gradient/{k}": p.grad.clone() for k, p in model.named_parameters()}
         return found

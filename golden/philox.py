@@ -7,7 +7,7 @@ exactly rounded product of them, and therefore equal bit for bit in every langua
 
 import numpy as np
 
-INITIALISE, TEST = 1, 255  # purposes
+INITIALISE, DROPOUT, TEST = 1, 2, 255  # purposes
 PIXELS, LABELS, SIGNS, SAMPLES, PARAMETERS = range(5)  # what TEST numbers are for; the address's `layer`
 
 _CHUNK = 1 << 16  # blocks at a time, so that the working set stays in the cache

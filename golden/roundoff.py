@@ -2,11 +2,13 @@
 
 A value that f32 obtains from K rounded operations differs from the exact one by about u·√K times the size of its partial
 sums, u = 2⁻²⁴. (Roundings are nearly independent, with standard deviation below u/√3 of the partial sum; partial sums grow
-like √j where the terms' signs are random and like j where they agree; both give at most u·√K/√6 of the result, or of the
-tensor's RMS where the result cancels.) So a normal error of u·√K·(|y| + rms y), at least 2.4 times that, is added to the
-output of every layer, to every gradient that a layer passes down and to every parameter's gradient, in the f64 net.
-What then becomes of it, through all layers, steps and switching kinks, is computed, not estimated. Dropping to f32 storage of
-parameters and momenta is done as such. Several draws; the greatest distance from the exact result is kept as `noise`.
+like √j where the terms' signs are random and like j where they agree. Summed one after the other, K terms then give a
+standard deviation of at most u·√(K/6) of the result, or of the tensor's RMS where the result cancels; any blocked sum has
+less.) So a normal error of four times u·√(K/6)·(|y| + rms y) is added to the output of every layer, to every gradient that
+a layer passes down and to every parameter's gradient, in the f64 net: the size of a four-sigma error everywhere at once. What
+then becomes of it, through all layers, steps and switching kinks, is computed, not estimated. Parameters and momenta are
+rounded to f32. The greatest distance from the exact result over several draws is kept as `noise`, and is what an f32
+engine is granted. An f64 engine is granted the same, times the ratio of the two formats' roundoff, 2⁻²⁹.
 """
 
 import math
@@ -17,12 +19,13 @@ from torch import nn
 from layers import AvgPoolPadded, Local, LrnAcross, LrnWithin
 
 U = 2.0**-24
+SIGMAS = 4.0
 
 
 def noisy(x, terms, draw):
-    """x as f32 would have it after `terms` roundings."""
+    """x as f32 might have it after `terms` roundings."""
     size = x.detach().abs() + x.detach().square().mean().sqrt()
-    return x + U * math.sqrt(terms) * size * torch.randn(x.shape, generator=draw, dtype=x.dtype)
+    return x + SIGMAS * U * math.sqrt(terms / 6) * size * torch.randn(x.shape, generator=draw, dtype=x.dtype)
 
 
 def _terms(module):
@@ -58,15 +61,19 @@ class Arithmetic:
                 self.hooks.append(module.register_forward_hook(self._forward(terms[0])))
                 self.hooks.append(module.register_full_backward_hook(self._backward(terms[1])))
 
+    def noisy(self, x, terms):
+        """x, or x rounded where this arithmetic rounds."""
+        return x if self.draw is None or x is None else noisy(x, terms, self.draw)
+
     def _forward(self, terms):
         def hook(module, _inputs, output):
             module.positions = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
-            return noisy(output, terms, self.draw)
+            return self.noisy(output, terms)
 
         return hook
 
     def _backward(self, terms):
-        return lambda _module, inputs, _outputs: tuple(None if g is None else noisy(g, terms, self.draw) for g in inputs)
+        return lambda _module, inputs, _outputs: tuple(self.noisy(g, terms) for g in inputs)
 
     def __enter__(self):
         return self
@@ -81,9 +88,8 @@ class Arithmetic:
         self.model.zero_grad(set_to_none=True)
         logits = self.model(x)
         nll = nn.functional.cross_entropy(logits, labels, reduction="none")
-        if self.draw is not None:
-            logits.register_hook(lambda g: noisy(g, logits.shape[1], self.draw))
-            nll = noisy(nll, 8, self.draw)
+        logits.register_hook(lambda g: self.noisy(g, logits.shape[1]))
+        nll = self.noisy(nll, 8)
         nll.mean().backward()
         if self.draw is not None:
             self._round_parameter_gradients(len(x))
@@ -93,4 +99,4 @@ class Arithmetic:
         for module in self.model.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear, Local)):
                 for parameter in module.parameters():
-                    parameter.grad = noisy(parameter.grad, n * module.positions, self.draw)
+                    parameter.grad = self.noisy(parameter.grad, n * module.positions)
