@@ -256,7 +256,7 @@ impl Pipeline {
                 let mean = self.mean.row(map, y, w, view.place);
                 let value = |pixel: u8, mean: f32| (f32::from(pixel) - mean + shift) * scale;
                 match self.order.get(map) {
-                    None => finish(row, |p| luma(p), mean, self.mean.moves, view.flip, value, out),
+                    None => finish(row, luma, mean, self.mean.moves, view.flip, value, out),
                     Some(&c) => finish(row, |p| p[c], mean, self.mean.moves, view.flip, value, out),
                 }
             }

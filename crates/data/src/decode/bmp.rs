@@ -146,7 +146,7 @@ fn run_indices(data: &[u8], header: &Header) -> Option<Vec<u8>> {
     // The `i`-th pixel of packed values: a byte each, or the high and low half of a byte.
     let pixel = |packed: &[u8], i: usize| match header.bits {
         8 => packed.get(i).copied(),
-        _ => packed.get(i / 2).map(|b| if i % 2 == 0 { b >> 4 } else { b & 15 }),
+        _ => packed.get(i / 2).map(|b| if i.is_multiple_of(2) { b >> 4 } else { b & 15 }),
     };
     let (mut at, mut x, mut y) = (0, 0usize, 0usize);
     while y < height {

@@ -14,6 +14,10 @@ const FORMAT: &str = "WebP";
 const PIXELS_PER_BYTE: usize = 1 << 14;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<(Image, Orientation), Fault> {
+    let claimed = bytes.get(4..8).and_then(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
+    if claimed.is_none_or(|size| size as usize + 8 > bytes.len()) {
+        return Err(Fault::damaged(FORMAT, "the file breaks off"));
+    }
     check_frames(bytes)?;
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|e| Fault::damaged(FORMAT, e))?;
     decoder.set_memory_limit(bytes.len());
