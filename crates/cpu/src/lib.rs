@@ -24,7 +24,8 @@ pub struct Options {
 }
 
 /// Plans and allocates a run of `net` on batches of up to `batch` images; nothing is allocated afterwards but what
-/// [`net::Executor::save`], [`net::Executor::activation`] and [`net::Executor::input_gradient`] return.
+/// [`net::Executor::save`], [`net::Executor::activation`] and [`net::Executor::input_gradient`] return, and room for losses
+/// where more than a thousand wait to be taken.
 ///
 /// # Errors
 /// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, or there is too little memory.

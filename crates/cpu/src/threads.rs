@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use crate::kernels::MatMut;
 
-/// How often a thread looks for work or its end before it sleeps.
+/// How often a thread looks for work or its end before it sleeps, where every thread has a core.
 const SPINS: usize = 4000;
 
 type Task<'a> = dyn Fn(usize, usize) + Sync + 'a;
@@ -45,6 +45,8 @@ struct Shared {
     busy: AtomicUsize,
     finished: Condvar,
     panicked: AtomicBool,
+    /// How often to look before sleeping.
+    spins: usize,
 }
 
 impl Shared {
@@ -67,7 +69,7 @@ impl Shared {
     fn serve(&self, worker: usize) {
         let mut seen = 0;
         loop {
-            spin_until(|| self.started.load(Ordering::Acquire) != seen);
+            self.spin_until(|| self.started.load(Ordering::Acquire) != seen);
             let job = {
                 let mut state = self.lock();
                 while self.started.load(Ordering::Acquire) == seen && !state.stop {
@@ -90,13 +92,14 @@ impl Shared {
             }
         }
     }
-}
 
-fn spin_until(done: impl Fn() -> bool) -> bool {
-    (0..SPINS).any(|_| {
-        std::hint::spin_loop();
-        done()
-    })
+    /// Whether it is done, after a short while.
+    fn spin_until(&self, done: impl Fn() -> bool) -> bool {
+        (0..self.spins).any(|_| {
+            std::hint::spin_loop();
+            done()
+        })
+    }
 }
 
 /// The pool. The thread that calls is one of its workers, number 0.
@@ -110,7 +113,9 @@ pub(crate) struct Threads {
 impl Threads {
     /// A pool of `count` threads, the caller's included.
     pub(crate) fn new(count: usize) -> std::io::Result<Threads> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
+            spins: if count <= cores { SPINS } else { 0 },
             state: Mutex::new(State { job: None, stop: false }),
             started: AtomicUsize::new(0),
             start: Condvar::new(),
@@ -125,6 +130,8 @@ impl Threads {
             let name = format!("cpu-{worker}");
             threads.handles.push(std::thread::Builder::new().name(name).spawn(move || shared.serve(worker))?);
         }
+        // Starting a thread allocates: let all of them have started.
+        threads.run(count + 1, &|_, _| {});
         Ok(threads)
     }
 
@@ -151,7 +158,7 @@ impl Threads {
         self.shared.start.notify_all();
         let own = catch_unwind(AssertUnwindSafe(|| self.shared.work(job, 0)));
         let idle = || self.shared.busy.load(Ordering::Acquire) == 0;
-        if !spin_until(idle) {
+        if !self.shared.spin_until(idle) {
             let mut state = self.shared.lock();
             while !idle() {
                 state = self.shared.finished.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@ mod linear;
 mod local;
 mod pointwise;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use net::{
@@ -22,6 +23,8 @@ use crate::{Isa, Options};
 const MOST_IMAGES: usize = 1 << 16;
 /// Most threads.
 const MOST_THREADS: usize = 1024;
+/// Results that wait for `take_loss` without an allocation.
+const LOSSES: usize = 1024;
 /// Parameters that one task updates.
 const UPDATE_CHUNK: usize = 1 << 16;
 
@@ -29,8 +32,8 @@ const UPDATE_CHUNK: usize = 1 << 16;
 pub struct Cpu {
     net: Net,
     engine: Engine,
-    /// The result of a pass that nobody has taken yet.
-    loss: Option<StepLoss>,
+    /// The results of passes that nobody has taken yet, the oldest first.
+    losses: VecDeque<StepLoss>,
     /// Images in the last pass, 0 before the first.
     images: usize,
     /// Whether the last pass went backward.
@@ -109,7 +112,15 @@ impl Cpu {
         let timings = timings(&plan);
         let scores = vec![(0.0, false); batch];
         let engine = Engine { plan, arena, threads, gemm };
-        Ok(Cpu { net: net.clone(), engine, loss: None, images: 0, went_backward: false, scores, timings })
+        Ok(Cpu {
+            net: net.clone(),
+            engine,
+            losses: VecDeque::with_capacity(LOSSES),
+            images: 0,
+            went_backward: false,
+            scores,
+            timings,
+        })
     }
 
     /// How long each pass of each layer has taken since [`Cpu::reset_timings`], in the plan's order.
@@ -120,6 +131,16 @@ impl Cpu {
     /// Starts the timings at zero.
     pub fn reset_timings(&mut self) {
         self.timings.iter_mut().for_each(|timing| timing.time = Duration::ZERO);
+    }
+
+    /// The instruction set that the plan chose.
+    pub fn isa(&self) -> Isa {
+        self.engine.plan.isa
+    }
+
+    /// How many threads work.
+    pub fn threads(&self) -> usize {
+        self.engine.threads.count()
     }
 
     /// The pixels of a batch that fits.
@@ -331,14 +352,15 @@ impl Executor for Cpu {
         }
         let labels = &batch.labels[..batch.n];
         self.run_forward(pixels, Some(info));
-        self.loss = Some(self.score(pixels, labels, info));
+        let loss = self.score(pixels, labels, info);
+        self.losses.push_back(loss);
         self.run_backward(pixels, labels, info);
         self.went_backward = true;
         Ok(())
     }
 
     fn take_loss(&mut self, _wait: bool) -> Result<Option<StepLoss>> {
-        Ok(self.loss.take())
+        Ok(self.losses.pop_front())
     }
 
     fn each_bucket(&mut self, visit: &mut dyn FnMut(Bucket<'_>) -> Result<()>) -> Result<()> {
@@ -364,12 +386,12 @@ impl Executor for Cpu {
         for (index, param) in hyper.params.iter().enumerate().filter(|(_, param)| param.rate != 0.0) {
             let of = |buffer| plan.param(buffer, index);
             let ([g], [w, v]) = arena.split([of(gradients)], [of(plan.weights), of(momenta)]);
-            let (kernel, m): (fn(Target, f32, f32, f32, &[f32], &mut [f32], &mut [f32]), f32) = match hyper.form {
-                Form::RateInside => (update::rate_inside, hyper.momentum),
-                Form::RateOutside => (update::rate_outside, hyper.momentum),
-            };
             threads.chunks2((w, UPDATE_CHUNK), (v, UPDATE_CHUNK), &mut [], |task, w, v, _| {
-                kernel(gemm.target(), m, param.rate, param.decay, &g[task * UPDATE_CHUNK..][..w.len()], w, v);
+                let (g, m, target) = (&g[task * UPDATE_CHUNK..][..w.len()], hyper.momentum, gemm.target());
+                match hyper.form {
+                    Form::RateInside => update::rate_inside(target, m, param.rate, param.decay, g, w, v),
+                    Form::RateOutside => update::rate_outside(target, m, param.rate, param.decay, g, w, v),
+                }
             });
         }
         if let Some(timing) = self.timings.last_mut() {

@@ -1,0 +1,144 @@
+//! What the engine refuses, keeps and prints.
+
+use cpu::{Isa, Options};
+use net::{Batch, Error, Executor, Hyper, Kind, Mode, Net, ParamSet, StepInfo};
+
+fn tiny() -> Net {
+    Net::preset("tiny").unwrap()
+}
+
+fn batch(net: &Net, n: usize) -> Batch {
+    let mut batch = Batch::with_capacity(n, net.input().len());
+    batch.f32_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 13) as f32 * 0.1 - 0.6);
+    batch.n = n;
+    batch
+}
+
+fn message<T>(result: Result<T, Error>) -> String {
+    result.err().expect("an error").to_string()
+}
+
+#[test]
+fn preparation_is_refused_with_reasons() {
+    let net = tiny();
+    let prepare = |batch, options: &Options| message(cpu::prepare(&net, batch, Mode::Train, options));
+    assert!(prepare(0, &Options::default()).contains("a batch of 0 images"));
+    assert!(prepare(1 << 20, &Options::default()).contains("a batch of 1048576 images"));
+    assert!(prepare(1, &Options { threads: Some(0), ..Options::default() }).contains("0 threads"));
+    assert!(prepare(1, &Options { threads: Some(5000), ..Options::default() }).contains("5000 threads"));
+    for isa in Isa::ALL {
+        let prepared = cpu::prepare(&net, 1, Mode::Infer, &Options { isa: Some(isa), ..Options::default() });
+        assert_eq!(prepared.is_ok(), isa.available(), "{isa}");
+    }
+}
+
+#[test]
+fn too_much_memory_is_an_error() {
+    let net = Net::preset("alexnet").unwrap().with_input(net::Shape { c: 3, h: 1 << 14, w: 1 << 14 }).unwrap();
+    assert!(message(cpu::prepare(&net, 1 << 16, Mode::Train, &Options::default())).contains("no memory"));
+}
+
+#[test]
+fn isa_names_read_as_they_print() {
+    for isa in Isa::ALL {
+        assert_eq!(isa.to_string().parse(), Ok(isa));
+    }
+    assert!("sse9".parse::<Isa>().unwrap_err().to_string().contains("portable"));
+}
+
+#[test]
+fn bad_batches_are_refused_and_change_nothing() {
+    let net = tiny();
+    let mut exec = cpu::prepare(&net, 2, Mode::Train, &Options::default()).unwrap();
+    exec.load(Kind::Weights, &net.initial_params(1)).unwrap();
+    let info = StepInfo::whole(0, 0, 2);
+    assert!(message(exec.forward(&batch(&net, 3))).contains("3 images given, 1 to 2"));
+    let mut empty = batch(&net, 2);
+    empty.n = 0;
+    assert!(message(exec.forward(&empty)).contains("0 images"));
+    let mut misshapen = Batch::with_capacity(2, 7);
+    misshapen.n = 2;
+    assert!(message(exec.forward(&misshapen)).contains("7 values an image"));
+    let mut mislabelled = batch(&net, 2);
+    mislabelled.labels[1] = 5;
+    assert!(message(exec.forward_backward(&mislabelled, info)).contains("image 1 has label 5"));
+    assert!(exec.forward(&mislabelled).is_ok(), "labels do not matter in testing");
+    assert_eq!(exec.take_loss(true).unwrap(), None);
+    assert!(message(exec.apply(&Hyper::default())).contains("rates of 0 parameters"));
+    assert!(message(exec.load(Kind::Weights, &ParamSet::default())).contains("missing"));
+}
+
+#[test]
+fn inference_learns_nothing() {
+    let net = tiny();
+    let mut exec = cpu::prepare(&net, 1, Mode::Infer, &Options::default()).unwrap();
+    assert!(message(exec.save(Kind::Gradients)).contains("inference"));
+    assert!(message(exec.forward_backward(&batch(&net, 1), StepInfo::whole(0, 0, 1))).contains("inference"));
+    assert!(message(exec.input_gradient()).contains("prepare to train and inspect"));
+    assert!(exec.save(Kind::Weights).is_ok());
+}
+
+#[test]
+fn activations_are_kept_as_promised() {
+    let net = tiny();
+    let batch = batch(&net, 2);
+    let mut plain = cpu::prepare(&net, 2, Mode::Train, &Options::default()).unwrap();
+    let mut inspecting = cpu::prepare(&net, 2, Mode::Train, &Options { inspect: true, ..Options::default() }).unwrap();
+    for exec in [&mut plain, &mut inspecting] {
+        exec.load(Kind::Weights, &net.initial_params(1)).unwrap();
+        assert!(message(exec.activation("relu2")).contains("no batch"));
+        exec.forward_backward(&batch, StepInfo::whole(0, 0, 2)).unwrap();
+        assert!(message(exec.activation("relu9")).contains("no layer"));
+    }
+    assert_eq!(plain.activation("relu2").unwrap(), inspecting.activation("relu2").unwrap());
+    assert!(message(plain.activation("norm2")).contains("prepare to inspect"), "relu2 works in place");
+    for (i, layer) in net.layers().iter().enumerate() {
+        let (tensor, shape) = (inspecting.activation(&layer.name).unwrap(), net.output_of(i));
+        assert_eq!(tensor.shape, [2, shape.c, shape.h, shape.w], "{}", layer.name);
+    }
+    assert_eq!(inspecting.input_gradient().unwrap().shape, [2, 3, 11, 10]);
+    inspecting.forward(&batch).unwrap();
+    assert!(message(inspecting.input_gradient()).contains("not backward"));
+}
+
+#[test]
+fn buckets_come_last_layer_first_and_cover_every_gradient() {
+    let net = tiny();
+    let mut exec = cpu::prepare(&net, 2, Mode::Train, &Options::default()).unwrap();
+    exec.load(Kind::Weights, &net.initial_params(1)).unwrap();
+    exec.forward_backward(&batch(&net, 2), StepInfo::whole(0, 0, 2)).unwrap();
+    let (mut count, mut first_len) = (0, 0);
+    exec.each_bucket(&mut |bucket| {
+        assert_eq!(bucket.index, count);
+        let net::BucketValues::Host(values) = bucket.values else { unreachable!() };
+        first_len = if count == 0 { values.len() } else { first_len };
+        values.fill(count as f32);
+        count += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!((count, first_len), (5, 7 * 5 + 5));
+    let gradients = exec.save(Kind::Gradients).unwrap();
+    for (name, value) in [("fc5", 0.0), ("fc4", 1.0), ("local3", 2.0), ("conv2", 3.0), ("conv1", 4.0)] {
+        for part in ["weight", "bias"] {
+            let tensor = gradients.get(&format!("{name}.{part}")).unwrap();
+            assert!(tensor.data.iter().all(|&x| x == value), "{name}.{part}");
+        }
+    }
+}
+
+#[test]
+fn the_plan_names_every_layer_and_why() {
+    let net = Net::preset("alexnet").unwrap();
+    let exec = cpu::prepare(&net, 1, Mode::Train, &Options { threads: Some(2), ..Options::default() }).unwrap();
+    let plan = exec.plan();
+    for layer in net.layers() {
+        assert!(plan.lines().any(|line| line.starts_with(&layer.name)), "{}\n{plan}", layer.name);
+    }
+    assert!(plan.contains("2 threads") && plan.contains("MiB") && plan.contains("flipped implicit product"), "{plan}");
+    // Forward and weight gradient of every layer, and the data gradient of all but the first.
+    let whole = 2.0 * net.multiply_adds() as f64 / 1e6;
+    let total: f64 = plan.lines().last().unwrap().split_whitespace().last().unwrap().parse().unwrap();
+    let products = 3.0 * whole - 2.0 * net.multiply_adds_of(0) as f64 / 1e6;
+    assert!(total > products && total < 1.02 * products, "{total} and {products}");
+}
