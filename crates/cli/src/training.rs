@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use data::Dataset;
+use data::{Dataset, Preprocessing, Source};
 use net::{Mode, Net};
 use report::{Console, Files, Style, format};
 use serde::{Deserialize, Serialize};
@@ -76,21 +77,35 @@ pub(crate) fn run(job: &Job, reading: &Reading, common: &Common) -> Result<()> {
         revision: env!("ALEXNET_REVISION").into(),
     };
     let stop = interrupt::flag("the step is finished and a checkpoint is written")?;
+    let dataset = in_memory(&job.dataset, &job.recipe.preprocessing);
     let began = Instant::now();
     if job.memorise {
-        memorise(job, &engine, &config, &mut listeners, &stop)?;
+        memorise(job, &dataset, &engine, &config, &mut listeners, &stop)?;
     }
-    let outcome = train::run(&mut executor, &job.dataset, &config, &mut listeners, &stop)?;
+    let outcome = train::run(&mut executor, &dataset, &config, &mut listeners, &stop)?;
     let summary = listeners.console.summary(began.elapsed());
     listeners.console.say(&format!("\n{summary}"));
     conclude(&outcome, job, dir.path(), common, &mut listeners.console)
 }
 
+/// The same data set; where it is small, each image is decoded once.
+fn in_memory(dataset: &Dataset, preprocessing: &Preprocessing) -> Dataset {
+    let keep = |source: &Arc<dyn Source>| data::cached(Arc::clone(source), preprocessing, data::CACHE_BYTES);
+    Dataset { train: keep(&dataset.train), val: keep(&dataset.val), ..dataset.clone() }
+}
+
 /// The self-test. It has an executor of its own, because it runs the net without dropout.
-fn memorise(job: &Job, engine: &Engine, config: &RunConfig<'_>, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
+fn memorise(
+    job: &Job,
+    dataset: &Dataset,
+    engine: &Engine,
+    config: &RunConfig<'_>,
+    log: &mut dyn Log,
+    stop: &AtomicBool,
+) -> Result<()> {
     let options = MemoriseOptions { images: job.recipe.micro().min(MemoriseOptions::default().images), ..Default::default() };
     let mut executor = engine.prepare(&train::without_dropout(&job.net)?, options.images, Mode::Train)?;
-    match train::self_test(&mut executor, &job.dataset, config, options, log, stop)? {
+    match train::self_test(&mut executor, dataset, config, options, log, stop)? {
         Some(_) => Ok(()),
         None => Err(Failure::interrupted()),
     }

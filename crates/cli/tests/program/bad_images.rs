@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Place, Ran, alexnet, bmp, contains, jpeg, wait_until};
+use crate::support::{Place, RECIPE, alexnet, bmp, contains, jpeg};
 
 #[test]
 fn a_folder_that_is_not_there() {
@@ -97,26 +97,33 @@ fn a_picture_of_one_pixel_is_a_picture() {
 }
 
 #[test]
-fn an_image_that_vanishes_during_the_run() {
+fn an_image_that_vanishes_during_the_run_stops_it_and_nothing_is_lost() {
     let place = Place::new();
-    let child = place.train("run").and(["--epochs", "100000"]).start(&place.path(""));
-    wait_until("the first checkpoint", || place.path("run/checkpoints").read_dir().is_ok_and(|mut all| all.next().is_some()));
-    fs::remove_file(place.path("photos/train/blue/3.bmp")).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |name: &str| fs::read_to_string(place.path(name)).unwrap();
-    let ran = Ran { code: output.status.code(), out: text("out"), err: text("err") };
+    // Crops along the longer side are cut from the files each time.
+    place.write("recipe.toml", format!("{RECIPE}fit = \"shorter-side\"\n"));
+    let mut child = place.train("run").and(["--epochs", "100000"]).start(&place.path(""));
+    child.until("a checkpoint", || place.path("run/checkpoints").exists());
+    let image = place.path("photos/train/blue/3.bmp");
+    let content = fs::read(&image).unwrap();
+    fs::remove_file(&image).unwrap();
+    let ran = child.finish();
     assert_eq!(ran.code, Some(1), "{ran}");
     contains(&ran.error(), &["blue/3.bmp"]);
-    // Nothing is lost: with the file back, the run goes on.
-    place.write("photos/train/blue/3.bmp", bmp(12, [30, 30, 200], 3));
-    fs::write(place.path("run/stop"), "").unwrap();
+    fs::write(&image, content).unwrap();
+    let steps = || fs::read_to_string(place.path("run/events.jsonl")).unwrap().lines().count();
+    let before = steps();
+    let mut resumed = alexnet!("train", "--resume", place.path("run")).start(&place.path(""));
+    resumed.until("it goes on", || steps() > before);
+    resumed.kill();
 }
 
 #[test]
 fn class_names_mean_the_same_in_training_and_prediction() {
     let place = Place::new();
     place.train("run").and(["--epochs", "20"]).ok();
-    for (class, file) in [("Red", "photos/val/Red/1.bmp"), ("blue", "photos/val/blue/2.bmp"), ("7 green", "photos/val/7 green/3.bmp")] {
+    for (class, file) in
+        [("Red", "photos/val/Red/1.bmp"), ("blue", "photos/val/blue/2.bmp"), ("7 green", "photos/val/7 green/3.bmp")]
+    {
         let ran = alexnet!("predict", "--json", "--weights", place.path("run"), place.path(file)).ok();
         let result: serde_json::Value = serde_json::from_str(ran.out.lines().next().unwrap()).unwrap();
         assert_eq!(result["top"][0]["class"], class, "{ran}");

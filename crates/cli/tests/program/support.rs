@@ -70,10 +70,71 @@ impl Program {
         ran.error()
     }
 
-    /// Starts it, its output going to `folder/out` and `folder/err`.
-    pub(crate) fn start(mut self, folder: &Path) -> Child {
+    /// Starts it, its output going to files in `folder`.
+    pub(crate) fn start(mut self, folder: &Path) -> Running {
         let file = |name: &str| fs::File::create(folder.join(name)).expect("the test's folder takes files");
-        self.command.stdout(file("out")).stderr(file("err")).spawn().expect("the binary starts")
+        let child = self.command.stdout(file("out")).stderr(file("err")).spawn().expect("the binary starts");
+        Running { child, folder: folder.into() }
+    }
+}
+
+/// A command that is going on; killed when the test ends before it.
+pub(crate) struct Running {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Running {
+    /// Waits until `done`, for a minute at most, while the command is going on.
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(60), "waited a minute for {what}\n{}", self.printed(None));
+            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                assert!(done(), "the command ended before {what}\n{}", self.printed(status.code()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Sends a signal.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success(), "the signal was sent");
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the child is ours");
+        self.child.wait().expect("the child is ours");
+    }
+
+    /// Waits for its own end, for a minute at most.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Ran {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                return self.printed(status.code());
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "waited a minute for the end\n{}", self.printed(None));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn printed(&self, code: Option<i32>) -> Ran {
+        let text = |name: &str| fs::read_to_string(self.folder.join(name)).expect("the program prints UTF-8");
+        Ran { code, out: text("out"), err: text("err") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -101,20 +162,11 @@ pub(crate) fn contains(text: &str, all: &[&str]) {
     }
 }
 
-/// Waits until `done`, for a minute at most.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Says that a test cannot run here; where `ALEXNET_NO_SKIPS=1`, that is a failure.
 pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("ALEXNET_NO_SKIPS").is_none_or(|v| v != "1"), "skipped: {reason}");
-    println!("skipped: {reason}");
+    // Past the test runner, which keeps to itself what passing tests print.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("skipped: {reason}\n").as_bytes());
 }
 
 /// A picture of `side × side` pixels, most of them of one colour, as a BMP file.
@@ -146,9 +198,7 @@ pub(crate) fn bmp(side: u32, colour: [u8; 3], variant: u32) -> Vec<u8> {
 pub(crate) fn jpeg() -> Vec<u8> {
     let mut file = Vec::new();
     let rgb: Vec<u8> = (0..16 * 16 * 3).map(|i| (i * 37 % 251) as u8).collect();
-    jpeg_encoder::Encoder::new(&mut file, 90)
-        .encode(&rgb, 16, 16, jpeg_encoder::ColorType::Rgb)
-        .expect("memory takes a JPEG");
+    jpeg_encoder::Encoder::new(&mut file, 90).encode(&rgb, 16, 16, jpeg_encoder::ColorType::Rgb).expect("memory takes a JPEG");
     file
 }
 
@@ -171,7 +221,7 @@ max_pool = { kernel = 2, stride = 2 }
 
 [[layer]]
 name = "drop"
-dropout = { rate = 0.25 }
+dropout = { rate = 0.25, scaling = "train" }
 
 [[layer]]
 name = "fc"
