@@ -1,8 +1,10 @@
-//! Antialiased resizing of 8-bit RGB, as Pillow does it: two passes, horizontal first, each a weighted sum in 22-bit fixed
-//! point that is rounded to 8 bits. The formulas are those of Pillow's `Resample.c`, so the results are equal.
+//! Antialiased resizing of 8-bit RGB, as Pillow does it: two passes, each a weighted sum in 22-bit fixed point that is rounded
+//! to 8 bits. Weights, rounding and the order of the passes are those of Pillow 13, so the results are equal.
 //!
 //! Only the rows and columns that an output needs are computed, so a strip of 60,000 × 1 pixels costs no more than its
 //! central square.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -112,10 +114,10 @@ impl Taps {
         }
     }
 
-    /// The first and one past the last source pixel that any output pixel needs.
-    fn needs(&self) -> (usize, usize) {
+    /// The source pixels that some output pixel needs, and those between.
+    fn needs(&self) -> Range<usize> {
         let begin = self.bounds.iter().map(|b| b.0).min().unwrap_or(0);
-        (begin, self.bounds.iter().map(|b| b.0 + b.1).max().unwrap_or(0))
+        begin..self.bounds.iter().map(|b| b.0 + b.1).max().unwrap_or(0)
     }
 
     /// Source range and weights of output pixel `i`.
@@ -130,14 +132,23 @@ fn clip(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
+/// Part of an image: rows of `stride` values, the first of which is source row `top` and begins with source column `left`.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [u8],
+    stride: usize,
+    top: usize,
+    left: usize,
+}
+
 /// Resizes images, keeping its memory from one to the next.
 #[derive(Debug, Default)]
 pub struct Resizer {
     across: Taps,
     down: Taps,
-    /// `[source rows needed, output columns, 3]`
+    /// What the first pass makes: `[rows, columns, 3]`.
     half: Vec<u8>,
-    /// `[output columns, 3]`
+    /// `[columns, 3]`
     sums: Vec<i32>,
 }
 
@@ -151,43 +162,58 @@ impl Resizer {
         assert!(image.width > 0 && image.height > 0 && image.rgb.len() == 3 * image.width * image.height, "an image");
         assert!(region.x + region.width <= width && region.y + region.height <= height, "{region:?} of {width} × {height}");
         let (wide, tall) = (image.width != width, image.height != height);
+        let source = Rows { values: &image.rgb, stride: 3 * image.width, top: 0, left: 0 };
+        let (rows, columns) = (region.y..region.y + region.height, region.x..region.x + region.width);
         out.clear();
-        if !wide && !tall {
-            return copy(&image.rgb, image.width, region, out);
-        }
-        if !tall {
-            self.across.compute(filter, image.width, width, region.x, region.width);
-            return horizontal(&image.rgb, image.width, region.y..region.y + region.height, &self.across, out);
-        }
-        self.down.compute(filter, image.height, height, region.y, region.height);
-        let (begin, end) = self.down.needs();
-        self.half.clear();
         if wide {
             self.across.compute(filter, image.width, width, region.x, region.width);
-            horizontal(&image.rgb, image.width, begin..end, &self.across, &mut self.half);
-        } else {
-            copy(&image.rgb, image.width, Region { y: begin, height: end - begin, ..region }, &mut self.half);
         }
-        vertical(&self.half, begin, 3 * region.width, &self.down, &mut self.sums, out);
+        if tall {
+            self.down.compute(filter, image.height, height, region.y, region.height);
+        }
+        self.half.clear();
+        match (wide, tall) {
+            (false, false) => copy(source, rows, columns, out),
+            (true, false) => horizontal(source, rows, &self.across, out),
+            (false, true) => vertical(source, columns, &self.down, &mut self.sums, out),
+            (true, true) if vertical_first(image, width, height) => {
+                let columns = self.across.needs();
+                vertical(source, columns.clone(), &self.down, &mut self.sums, &mut self.half);
+                let half = Rows { values: &self.half, stride: 3 * columns.len(), top: rows.start, left: columns.start };
+                horizontal(half, rows, &self.across, out);
+            }
+            (true, true) => {
+                let needed = self.down.needs();
+                horizontal(source, needed.clone(), &self.across, &mut self.half);
+                let half = Rows { values: &self.half, stride: 3 * columns.len(), top: needed.start, left: columns.start };
+                vertical(half, columns, &self.down, &mut self.sums, out);
+            }
+        }
     }
 }
 
-/// Appends `region` of `rgb`, which has rows of `width` pixels.
-fn copy(rgb: &[u8], width: usize, region: Region, out: &mut Vec<u8>) {
-    out.reserve(3 * region.width * region.height);
-    for y in region.y..region.y + region.height {
-        out.extend_from_slice(&rgb[3 * (y * width + region.x)..][..3 * region.width]);
+/// Which pass comes first where both are needed. The values in between are rounded and clipped, so it matters.
+fn vertical_first(image: &Image, width: usize, height: usize) -> bool {
+    image.height.saturating_sub(height) > 2 * image.width.saturating_sub(width)
+}
+
+/// Appends a part of `source`.
+fn copy(source: Rows, rows: Range<usize>, columns: Range<usize>, out: &mut Vec<u8>) {
+    out.reserve(3 * rows.len() * columns.len());
+    for y in rows {
+        out.extend_from_slice(&source.values[(y - source.top) * source.stride + 3 * columns.start..][..3 * columns.len()]);
     }
 }
 
-/// Appends `rows` of `rgb`, `[h, width, 3]`, resized across.
-fn horizontal(rgb: &[u8], width: usize, rows: std::ops::Range<usize>, taps: &Taps, out: &mut Vec<u8>) {
+/// Appends `rows` of `source`, resized across.
+fn horizontal(source: Rows, rows: Range<usize>, taps: &Taps, out: &mut Vec<u8>) {
     out.reserve(3 * rows.len() * taps.bounds.len());
-    for row in rgb[3 * width * rows.start..3 * width * rows.end].chunks_exact(3 * width) {
+    for y in rows {
+        let row = &source.values[(y - source.top) * source.stride..][..source.stride];
         for i in 0..taps.bounds.len() {
             let (first, weights) = taps.of(i);
             let mut sum = [1 << (PRECISION - 1); 3];
-            for (pixel, weight) in row[3 * first..].chunks_exact(3).zip(weights) {
+            for (pixel, weight) in row[3 * (first - source.left)..].chunks_exact(3).zip(weights) {
                 for c in 0..3 {
                     sum[c] += i32::from(pixel[c]) * weight;
                 }
@@ -197,14 +223,16 @@ fn horizontal(rgb: &[u8], width: usize, rows: std::ops::Range<usize>, taps: &Tap
     }
 }
 
-/// Appends rows of `n` values resized down from `half`, whose first row is source row `begin`.
-fn vertical(half: &[u8], begin: usize, n: usize, taps: &Taps, sums: &mut Vec<i32>, out: &mut Vec<u8>) {
+/// Appends `columns` of `source`, resized down.
+fn vertical(source: Rows, columns: Range<usize>, taps: &Taps, sums: &mut Vec<i32>, out: &mut Vec<u8>) {
+    let (left, n) = (3 * (columns.start - source.left), 3 * columns.len());
     out.reserve(n * taps.bounds.len());
     sums.resize(n, 0);
     for i in 0..taps.bounds.len() {
         let (first, weights) = taps.of(i);
         sums.fill(1 << (PRECISION - 1));
-        for (row, &weight) in half[(first - begin) * n..].chunks_exact(n).zip(weights) {
+        for (k, &weight) in weights.iter().enumerate() {
+            let row = &source.values[(first + k - source.top) * source.stride + left..][..n];
             for (sum, &value) in sums.iter_mut().zip(row) {
                 *sum += i32::from(value) * weight;
             }
