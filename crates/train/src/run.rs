@@ -46,7 +46,7 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// All steps are taken.
-    Finished(Summary),
+    Finished(Box<Summary>),
     /// It was asked to stop.
     Interrupted {
         /// Steps taken.

@@ -388,7 +388,7 @@ impl Session<'_> {
         let epochs = self.step.div_ceil(self.span.steps_per_epoch);
         self.log.record(&Event::Finished { step: self.step, epochs, seconds, checkpoint: checkpoint.clone() });
         let Progress { last, best, .. } = self.progress;
-        Ok(Outcome::Finished(Summary { step: self.step, last, best, checkpoint }))
+        Ok(Outcome::Finished(Box::new(Summary { step: self.step, last, best, checkpoint })))
     }
 
     fn write_tables(&self, evaluation: &Evaluation) -> Result<()> {

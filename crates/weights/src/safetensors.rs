@@ -237,7 +237,7 @@ mod tests {
         let huge = u64::MAX / 2;
         for header in [
             format!(r#"{{"a":{{"dtype":"F32","shape":[{huge},{huge}],"data_offsets":[0,4]}}}}"#),
-            format!(r#"{{"a":{{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}}}"#),
+            r#"{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}"#.into(),
             r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#.into(),
             r#"{"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}"#.into(),
             r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#
