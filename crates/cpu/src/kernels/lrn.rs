@@ -7,7 +7,7 @@
 use super::by_isa;
 
 /// Pixels worked on at once.
-const STRIP: usize = 32;
+const STRIP: usize = 64;
 
 /// The numbers of one normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,47 +38,41 @@ impl LrnNumbers {
     }
 }
 
+/// `out ← k + a · Σ rows[j]` over the maps `window`; rows are [`STRIP`] apart.
+#[inline(always)]
+fn denominators(num: &LrnNumbers, squares: &[f32], window: std::ops::Range<usize>, out: &mut [f32]) {
+    window_sum(squares, window, out);
+    out.iter_mut().for_each(|d| *d = num.k + num.a * *d);
+}
+
+/// `out ← Σ rows[j]` over the maps `window`; rows are [`STRIP`] apart.
+#[inline(always)]
+fn window_sum(rows: &[f32], window: std::ops::Range<usize>, out: &mut [f32]) {
+    out.copy_from_slice(&rows[window.start * STRIP..][..out.len()]);
+    for j in window.start + 1..window.end {
+        out.iter_mut().zip(&rows[j * STRIP..]).for_each(|(sum, &x)| *sum += x);
+    }
+}
+
 /// `d^−β`
 #[inline(always)]
-fn power(d: &[f32; STRIP], beta: f32, out: &mut [f32; STRIP]) {
+fn power(d: &[f32], beta: f32, out: &mut [f32]) {
     if beta == 0.75 {
-        for l in 0..STRIP {
-            let root = d[l].sqrt();
-            out[l] = 1.0 / (root * root.sqrt());
-        }
+        out.iter_mut().zip(d).for_each(|(out, &d)| {
+            let root = d.sqrt();
+            *out = 1.0 / (root * root.sqrt());
+        });
     } else {
-        for l in 0..STRIP {
-            out[l] = d[l].powf(-beta);
-        }
+        out.iter_mut().zip(d).for_each(|(out, &d)| *out = d.powf(-beta));
     }
 }
 
-/// `out ← Σ rows[j]` over the window.
+/// `squares[c] ← x[c]²` for one strip of all maps.
 #[inline(always)]
-fn window_sum(rows: &[[f32; STRIP]], window: std::ops::Range<usize>, out: &mut [f32; STRIP]) {
-    *out = [0.0; STRIP];
-    for row in &rows[window] {
-        for l in 0..STRIP {
-            out[l] += row[l];
-        }
-    }
-}
-
-#[inline(always)]
-fn load(from: &[f32]) -> [f32; STRIP] {
-    let mut row = [0.0; STRIP];
-    match <&[f32; STRIP]>::try_from(from) {
-        Ok(full) => row = *full,
-        Err(_) => row[..from.len()].copy_from_slice(from),
-    }
-    row
-}
-
-#[inline(always)]
-fn store(row: &[f32; STRIP], to: &mut [f32]) {
-    match <&mut [f32; STRIP]>::try_from(&mut *to) {
-        Ok(full) => *full = *row,
-        Err(_) => to.copy_from_slice(&row[..to.len()]),
+fn square(num: &LrnNumbers, x: &[f32], begin: usize, len: usize, squares: &mut [f32]) {
+    let pixels = x.len() / num.maps;
+    for (c, squares) in squares.chunks_exact_mut(STRIP).enumerate().take(num.maps) {
+        squares.iter_mut().zip(&x[c * pixels + begin..][..len]).for_each(|(square, &x)| *square = x * x);
     }
 }
 
@@ -86,27 +80,17 @@ by_isa! {
     /// `y[c, pixels]` of `x[c, pixels]`, one image.
     pub(crate) fn lrn(num: &LrnNumbers, x: &[f32], y: &mut [f32], scratch: &mut [f32]) {
         let pixels = x.len() / num.maps;
-        let (squares, _) = scratch[..num.scratch_len()].as_chunks_mut::<STRIP>();
+        let squares = &mut scratch[..num.maps * STRIP];
+        let (mut d, mut factors) = ([0.0; STRIP], [0.0; STRIP]);
         for begin in (0..pixels).step_by(STRIP) {
             let len = STRIP.min(pixels - begin);
+            square(num, x, begin, len, squares);
             for c in 0..num.maps {
-                let row = load(&x[c * pixels + begin..][..len]);
-                for l in 0..STRIP {
-                    squares[c][l] = row[l] * row[l];
-                }
-            }
-            for c in 0..num.maps {
-                let (mut d, mut factor) = ([0.0; STRIP], [0.0; STRIP]);
-                window_sum(squares, num.window(c), &mut d);
-                for l in 0..STRIP {
-                    d[l] = num.k + num.a * d[l];
-                }
-                power(&d, num.beta, &mut factor);
-                let mut row = load(&x[c * pixels + begin..][..len]);
-                for l in 0..STRIP {
-                    row[l] *= factor[l];
-                }
-                store(&row, &mut y[c * pixels + begin..][..len]);
+                let (d, factors) = (&mut d[..len], &mut factors[..len]);
+                denominators(num, squares, num.window(c), d);
+                power(d, num.beta, factors);
+                let at = c * pixels + begin;
+                y[at..][..len].iter_mut().zip(&x[at..]).zip(&*factors).for_each(|((y, &x), &factor)| *y = x * factor);
             }
         }
     }
@@ -116,38 +100,32 @@ by_isa! {
     /// `dx[c, pixels]` of `x` and `dy`, one image.
     pub(crate) fn lrn_backward(num: &LrnNumbers, x: &[f32], dy: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
         let pixels = x.len() / num.maps;
-        let (rows, _) = scratch[..num.scratch_len()].as_chunks_mut::<STRIP>();
-        let (squares, rest) = rows.split_at_mut(num.maps);
-        let (factors, terms) = rest.split_at_mut(num.maps);
+        let (squares, rest) = scratch[..num.scratch_len()].split_at_mut(num.maps * STRIP);
+        let (factors, terms) = rest.split_at_mut(num.maps * STRIP);
         let twice = 2.0 * num.a * num.beta;
+        let mut d = [0.0; STRIP];
         for begin in (0..pixels).step_by(STRIP) {
             let len = STRIP.min(pixels - begin);
+            let d = &mut d[..len];
+            square(num, x, begin, len, squares);
             for c in 0..num.maps {
-                let row = load(&x[c * pixels + begin..][..len]);
-                for l in 0..STRIP {
-                    squares[c][l] = row[l] * row[l];
-                }
+                let (at, factors) = (c * pixels + begin, &mut factors[c * STRIP..][..len]);
+                denominators(num, squares, num.window(c), d);
+                power(d, num.beta, factors);
+                let values = dy[at..].iter().zip(&x[at..]).zip(&*factors).zip(&*d);
+                terms[c * STRIP..][..len]
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(term, (((&g, &x), &factor), &d))| *term = g * x * factor / d);
             }
             for c in 0..num.maps {
-                let mut d = [0.0; STRIP];
-                window_sum(squares, num.window(c), &mut d);
-                for l in 0..STRIP {
-                    d[l] = num.k + num.a * d[l];
-                }
-                power(&d, num.beta, &mut factors[c]);
-                let (x, g) = (load(&x[c * pixels + begin..][..len]), load(&dy[c * pixels + begin..][..len]));
-                for l in 0..STRIP {
-                    terms[c][l] = g[l] * x[l] * factors[c][l] / d[l];
-                }
-            }
-            for c in 0..num.maps {
-                let mut sum = [0.0; STRIP];
-                window_sum(terms, num.window(c), &mut sum);
-                let (x, g) = (load(&x[c * pixels + begin..][..len]), load(&dy[c * pixels + begin..][..len]));
-                for l in 0..STRIP {
-                    sum[l] = g[l] * factors[c][l] - twice * x[l] * sum[l];
-                }
-                store(&sum, &mut dx[c * pixels + begin..][..len]);
+                let (at, sum) = (c * pixels + begin, &mut *d);
+                window_sum(terms, num.window(c), sum);
+                let values = dy[at..].iter().zip(&x[at..]).zip(&factors[c * STRIP..]).zip(&*sum);
+                dx[at..][..len]
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(dx, (((&g, &x), &factor), &sum))| *dx = g * factor - twice * x * sum);
             }
         }
     }

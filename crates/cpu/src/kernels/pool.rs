@@ -30,46 +30,79 @@ impl PoolWindow {
         window(q, self.s, self.stride_s, self.left, self.w)
     }
 
+    /// Columns of equal remainder by the stride, room included.
+    fn phase(&self) -> usize {
+        ((self.q - 1) * self.stride_s + self.s).div_ceil(self.stride_s)
+    }
+
     /// Scratch values of the maximum's forward pass.
     pub(crate) fn max_scratch_len(&self) -> usize {
-        2 * self.w
+        2 * (self.w + self.phase() * self.stride_s + self.q)
     }
 }
 
+/// Keeps the larger value and its key; of equal values the one of the smaller key; NaN before all others.
+#[inline(always)]
+fn keep_best(best: &mut f32, best_key: &mut f32, x: f32, key: f32) {
+    let wins = (x > *best) | ((x == *best) & (key < *best_key)) | x.is_nan();
+    *best = if wins { x } else { *best };
+    *best_key = if wins { key } else { *best_key };
+}
+
 by_isa! {
-    /// `y[k, p, q] ← max x` over each window of the maps `x[k, h, w]`; NaN wins. Where `arg` is not empty, `arg[k, p, q] ← r · S + s`
+    /// `y[k, p, q] ← max x` over each window of the maps `x[k, h, w]`; a NaN wins. Where `arg` is not empty, `arg[k, p, q] ← r · S + s`
     /// of the first maximum in row-major order, counted in the unclipped `R × S` window, whose area is at most 256.
-    /// First the maxima of columns, which are contiguous, then of windows. Bytes: `4 x + 5 y`.
+    ///
+    /// Each output row takes three vectorised steps: the maxima of columns with the key `r · S` of the row that holds them; the
+    /// same sorted by column modulo the stride, the room filled with −∞ of key ∞; the maxima over `s` with the key `r · S + s`.
+    /// Bytes: `4 x + 5 y`.
     pub(crate) fn max(win: &PoolWindow, x: &[f32], y: &mut [f32], arg: &mut [u8], scratch: &mut [f32]) {
-        let (best, first) = scratch[..win.max_scratch_len()].split_at_mut(win.w);
-        for (map, x) in x.chunks_exact(win.h * win.w).enumerate() {
+        let (w, phase, stride) = (win.w, win.phase(), win.stride_s);
+        let (columns, rest) = scratch[..win.max_scratch_len()].split_at_mut(w);
+        let (column_keys, rest) = rest.split_at_mut(w);
+        let (sorted, rest) = rest.split_at_mut(phase * stride);
+        let (sorted_keys, rest) = rest.split_at_mut(phase * stride);
+        let (best, best_keys) = rest.split_at_mut(win.q);
+        sorted.fill(f32::NEG_INFINITY);
+        sorted_keys.fill(f32::INFINITY);
+        for (map, x) in x.chunks_exact(win.h * w).enumerate() {
             for p in 0..win.p {
                 let rows = win.rows(p);
-                best.copy_from_slice(&x[rows.start * win.w..][..win.w]);
-                first.fill(rows.start as f32);
+                columns.copy_from_slice(&x[rows.start * w..][..w]);
+                let key = |row: usize| ((row + win.top - p * win.stride_r) * win.s) as f32;
+                column_keys.fill(key(rows.start));
                 for row in rows.start + 1..rows.end {
-                    let number = row as f32;
-                    for ((best, first), &x) in best.iter_mut().zip(&mut *first).zip(&x[row * win.w..][..win.w]) {
-                        let wins = x > *best || x.is_nan();
-                        *best = if wins { x } else { *best };
-                        *first = if wins { number } else { *first };
+                    let key = key(row);
+                    for ((best, best_key), &x) in columns.iter_mut().zip(&mut *column_keys).zip(&x[row * w..][..w]) {
+                        keep_best(best, best_key, x, key);
+                    }
+                }
+                for f in 0..stride {
+                    // Columns i · stride + f − left inside the image.
+                    let begin = win.left.saturating_sub(f).div_ceil(stride).min(phase);
+                    let end = (w + win.left).saturating_sub(f).div_ceil(stride).clamp(begin, phase);
+                    if begin == end {
+                        continue;
+                    }
+                    let first = begin * stride + f - win.left;
+                    let runs = sorted[f * phase..][begin..end].iter_mut().zip(&mut sorted_keys[f * phase..][begin..end]);
+                    for ((value, key), (&x, &k)) in runs.zip(columns[first..].iter().zip(&column_keys[first..]).step_by(stride)) {
+                        (*value, *key) = (x, k);
+                    }
+                }
+                best.fill(f32::NEG_INFINITY);
+                best_keys.fill(f32::INFINITY);
+                for s in 0..win.s {
+                    let from = s % stride * phase + s / stride;
+                    let runs = sorted[from..][..win.q].iter().zip(&sorted_keys[from..][..win.q]);
+                    for ((best, best_key), (&x, &key)) in best.iter_mut().zip(&mut *best_keys).zip(runs) {
+                        keep_best(best, best_key, x, key + s as f32);
                     }
                 }
                 let out = (map * win.p + p) * win.q;
-                let base = (p * win.stride_r) as isize - win.top as isize;
-                for q in 0..win.q {
-                    let cols = win.cols(q);
-                    let (mut value, mut row, mut col) = (best[cols.start], first[cols.start], cols.start);
-                    for j in cols.start + 1..cols.end {
-                        let (x, i) = (best[j], first[j]);
-                        let wins = x > value || (x == value && i < row) || x.is_nan();
-                        (value, row, col) = if wins { (x, i, j) } else { (value, row, col) };
-                    }
-                    y[out + q] = value;
-                    if !arg.is_empty() {
-                        let (r, s) = (row as isize - base, col + win.left - q * win.stride_s);
-                        arg[out + q] = (r as usize * win.s + s) as u8;
-                    }
+                y[out..][..win.q].copy_from_slice(best);
+                if !arg.is_empty() {
+                    arg[out..][..win.q].iter_mut().zip(&*best_keys).for_each(|(arg, &key)| *arg = key as u8);
                 }
             }
         }
