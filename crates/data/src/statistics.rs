@@ -171,25 +171,26 @@ impl Statistics {
         };
         let mut failed: Vec<(usize, Error)> = Vec::new();
         let sums = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads.clamp(1, images))
-                .map(|_| {
-                    scope.spawn({
-                        let report = report.clone();
-                        || measure(report)
-                    })
-                })
-                .collect();
+            let start = |_| {
+                let report = report.clone();
+                std::thread::Builder::new().spawn_scoped(scope, || measure(report))
+            };
+            let (workers, refused): (Vec<_>, Vec<_>) = (0..threads.clamp(1, images)).map(start).partition(|w| w.is_ok());
             drop(report);
+            // Fewer threads are enough; none are not.
+            if let (true, Some(Err(error))) = (workers.is_empty(), refused.into_iter().next()) {
+                return Err(Error::Threads(error));
+            }
             for (done, (index, error)) in reports.iter().enumerate() {
                 failed.extend(error.map(|e| (index, e)));
                 progress(done + 1, images);
             }
             let mut sums = Sums::new(p.stored, c);
-            for worker in workers {
+            for worker in workers.into_iter().flatten() {
                 sums.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
-            sums
-        });
+            Ok(sums)
+        })?;
         let skipped = judge(failed, bad)?;
         match skipped.first() {
             Some(first) if sums.images == 0 => Err(Error::AllBad { images, first: first.clone() }),

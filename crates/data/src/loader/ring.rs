@@ -107,7 +107,7 @@ struct Shared {
 pub(super) struct Ring {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// Why not all threads started.
+    /// Why not all threads started; fewer are enough.
     refused: Option<std::io::Error>,
     slots: usize,
 }
@@ -166,8 +166,8 @@ impl Ring {
 
     /// The next batch, once it is ready; `None` after the last one.
     pub(super) fn next(&mut self) -> Result<Option<Ready>> {
-        if let Some(error) = self.refused.take_if(|_| self.threads.is_empty()) {
-            return Err(Error::Threads(error));
+        if let Some(error) = self.refused.as_ref().filter(|_| self.threads.is_empty()) {
+            return Err(Error::Threads(std::io::Error::new(error.kind(), error.to_string())));
         }
         let mut state = self.shared.lock();
         assert!(state.out < self.slots, "all {} batches of a loader are with its reader; give one back", self.slots);
