@@ -13,6 +13,8 @@ pub struct What {
     pub tensor: String,
     /// Its shape.
     pub shape: Vec<usize>,
+    /// The row-major place of the first value compared: 0, unless the tensor is compared in parts.
+    pub first: usize,
 }
 
 /// The value that is furthest out of its bound.
@@ -94,10 +96,11 @@ pub fn compare(what: impl FnOnce() -> What, engine: &[f32], oracle: &Bounded, fa
     }
     let value = engine.get(worst_index).copied().unwrap_or(f32::NAN);
     let expected = oracle.value.get(worst_index).copied().unwrap_or(f64::NAN);
+    let what = what();
     Err(Box::new(Mismatch {
-        what: what(),
+        index: what.first + worst_index,
+        what,
         outside: (outside, oracle.value.len()),
-        index: worst_index,
         engine: value,
         oracle: expected,
         ulps: ulps(value, expected),
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
 
     fn what() -> What {
-        What { op: "conv".into(), tensor: "activation of conv1".into(), shape: vec![1, 2, 2] }
+        What { op: "conv".into(), tensor: "activation of conv1".into(), shape: vec![1, 2, 2], first: 0 }
     }
 
     fn oracle() -> Bounded {

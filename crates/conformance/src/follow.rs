@@ -1,29 +1,16 @@
 //! The oracle follows an engine through a pass: each layer from the engine's own input to it.
 
 use net::{Batch, Executor, Kind, Net, ParamSet, StepInfo};
-use reference::layer::Params;
 use reference::{Pass, softmax};
 
-use crate::bound::{self, Bounded, Propagation};
+use crate::bound::{self, Bounded, Propagation, Weights};
 use crate::compare::{What, compare};
 use crate::report::{Fault, Findings};
 
-/// The weight and bias of a layer in f64.
-struct Weights {
-    weight: Vec<f64>,
-    bias: Vec<f64>,
-}
-
-impl Weights {
-    fn of(net: &Net, params: &ParamSet, index: usize) -> Weights {
-        let tensor = |i: usize| params.get(&net.params()[i].name).map_or(Vec::new(), |t| to_f64(&t.data));
-        let (weight, bias) = net.params_of(index).map_or((Vec::new(), Vec::new()), |(w, b)| (tensor(w), tensor(b)));
-        Weights { weight, bias }
-    }
-
-    fn params(&self) -> Params<'_> {
-        Params { weight: &self.weight, bias: &self.bias }
-    }
+/// The weight and bias of layer `index`.
+fn weights_of<'a>(net: &Net, params: &'a ParamSet, index: usize) -> Weights<'a> {
+    let tensor = |i: usize| params.get(&net.params()[i].name).map_or(&[][..], |tensor| &tensor.data);
+    net.params_of(index).map_or(Weights::default(), |(w, b)| Weights { weight: tensor(w), bias: tensor(b) })
 }
 
 pub(crate) fn to_f64(values: &[f32]) -> Vec<f64> {
@@ -81,13 +68,17 @@ impl Check<'_> {
 
     pub(crate) fn outputs(&self, pass: Pass, values: &[Vec<f32>], findings: &mut Findings) {
         for (index, layer) in self.net.layers().iter().enumerate() {
-            let weights = Weights::of(self.net, self.params, index);
-            let oracle = bound::forward(self.net, index, weights.params(), pass, &to_f64(&values[index]));
+            let weights = weights_of(self.net, self.params, index);
+            let oracle = bound::forward(self.net, index, weights, pass, &to_f64(&values[index]));
             let shape = self.net.output_of(index);
             let images = values[index].len() / self.net.input_of(index).len();
             let tensor = format!("activation of {}", layer.name);
-            let what =
-                || What { op: layer.op.kind().into(), tensor: tensor.clone(), shape: vec![images, shape.c, shape.h, shape.w] };
+            let what = || What {
+                op: layer.op.kind().into(),
+                tensor: tensor.clone(),
+                shape: vec![images, shape.c, shape.h, shape.w],
+                first: 0,
+            };
             findings.note(&tensor, oracle.value.len(), compare(what, &values[index + 1], &oracle, 1.0));
         }
     }
@@ -135,56 +126,51 @@ impl Check<'_> {
         let engine = exec.save(Kind::Gradients)?;
         engine.check(self.net)?;
         let by_pixel = exec.input_gradient()?;
-        let oracle = self.sweep(values, &batch.labels[..batch.n], info, |index, gradients| {
-            let (w, b) = self.net.params_of(index).unwrap_or_default();
-            for (param, oracle) in [w, b].into_iter().zip(gradients) {
-                let info = &self.net.params()[param];
-                let tensor = engine.get(&info.name).map_or(&[][..], |tensor| &tensor.data);
-                self.gradient(index, &info.name, &info.shape, tensor, &oracle, findings);
-            }
+        let oracle = self.sweep(values, &batch.labels[..batch.n], info, &mut |param, first, oracle| {
+            let values = engine.get(&self.net.params()[param].name).map_or(&[][..], |tensor| &tensor.data);
+            self.gradient(param, first, &values[first..first + oracle.value.len()], &oracle, findings);
         });
         let shape = self.net.input();
         let expected = [batch.n, shape.c, shape.h, shape.w];
         findings.expect(by_pixel.shape == expected, || {
             format!("input gradient has shape {:?}, expected {expected:?}", by_pixel.shape)
         });
-        self.gradient(0, "the pixels", &expected, &by_pixel.data, &oracle, findings);
+        let what = || What {
+            op: self.net.layers()[0].op.kind().into(),
+            tensor: "gradient of the pixels".into(),
+            shape: expected.to_vec(),
+            first: 0,
+        };
+        let result = compare(what, &by_pixel.data, &oracle, self.how.factor());
+        findings.note("gradient of the pixels", oracle.value.len(), result);
         Ok(())
     }
 
-    pub(crate) fn gradient(
-        &self,
-        layer: usize,
-        name: &str,
-        shape: &[usize],
-        engine: &[f32],
-        oracle: &Bounded,
-        findings: &mut Findings,
-    ) {
-        let tensor = format!("gradient of {name}");
-        let op = self.net.layers()[layer].op.kind();
-        let what = || What { op: op.into(), tensor: tensor.clone(), shape: shape.to_vec() };
+    /// Compares values of a parameter's gradient, of which the first stands at place `first`.
+    pub(crate) fn gradient(&self, param: usize, first: usize, engine: &[f32], oracle: &Bounded, findings: &mut Findings) {
+        let info = &self.net.params()[param];
+        let op = self.net.layers()[info.layer].op.kind();
+        let tensor = format!("gradient of {}", info.name);
+        let what = || What { op: op.into(), tensor: tensor.clone(), shape: info.shape.clone(), first };
         findings.note(&tensor, oracle.value.len(), compare(what, engine, oracle, self.how.factor()));
     }
 
-    /// The oracle's backward pass through the engine's activations `values`: shows the gradients of each layer that has
-    /// parameters, the last first, and returns the one by the pixels.
+    /// The oracle's backward pass through the engine's activations `values`: shows the gradients of every parameter as
+    /// [`bound::backward_params`], the last layer's first, and returns the one by the pixels.
     pub(crate) fn sweep(
         &self,
         values: &[Vec<f32>],
         labels: &[u32],
         info: StepInfo,
-        mut visit: impl FnMut(usize, [Bounded; 2]),
+        visit: &mut dyn FnMut(usize, usize, Bounded),
     ) -> Bounded {
         let last = self.net.layers().len() - 1;
         let mut dy = bound::backward_loss(self.net, &to_f64(&values[last]), labels, info.step_images);
         for index in (0..last).rev() {
             let x = to_f64(&values[index]);
-            if let Some(gradients) = bound::backward_params(self.net, index, self.how, &x, &dy) {
-                visit(index, gradients);
-            }
-            let weight = Weights::of(self.net, self.params, index).weight;
-            dy = bound::backward_input(self.net, index, self.how, &weight, Pass::Train(info), &x, &dy);
+            bound::backward_params(self.net, index, self.how, &x, &dy, visit);
+            let weight = weights_of(self.net, self.params, index).weight;
+            dy = bound::backward_input(self.net, index, self.how, weight, Pass::Train(info), &x, &dy);
         }
         dy
     }

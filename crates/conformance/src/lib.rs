@@ -7,13 +7,14 @@ pub mod bound;
 mod cases;
 mod compare;
 mod follow;
+pub mod golden;
 pub mod inputs;
 mod report;
 mod subject;
 
 pub use cases::contract::contract;
 pub use cases::nets::{nets, same_bits};
-pub use cases::ops::ops;
+pub use cases::ops::{OPS, ops};
 pub use cases::training::training;
 pub use compare::{Mismatch, What, compare, ulps};
 pub use report::{Fault, Findings, Report, Skipped};

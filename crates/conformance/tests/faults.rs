@@ -283,7 +283,7 @@ fn a_layer_with_another_meaning() {
 fn masks_and_micro_batches() {
     caught(Fault::MaskOfNextStep, "activation of drop3", |s| nets(s, &["tiny"], 2));
     caught(Fault::MaskIgnoresPlace, "contract/micro-batches", contract);
-    caught(Fault::MicroBatchesReplace, "over micro-batches", contract);
+    caught(Fault::MicroBatchesReplace, "contract/micro-batches", contract);
     caught(Fault::DividedByBatch, "gradient of", |s| ops(s, &["relu"]));
 }
 

@@ -2,14 +2,15 @@
 
 use net::{AvgPool, Net, Op, Pair, Shape, window};
 use reference::Pass;
-use reference::layer::{self, Params};
+use reference::layer;
 
+use super::linear::Linear;
 use super::normalisation::Normalisation;
-use super::{Bounded, ELEMENTARY, Propagation, U, UNDERFLOW, forward, gamma};
+use super::{Bounded, ELEMENTARY, Propagation, U, UNDERFLOW, Weights, forward, gamma, to_f64};
 
 /// The gradient by the logits from the engine's logits, `[n, classes]`, and its bound.
 pub fn backward_loss(net: &Net, logits: &[f64], labels: &[u32], step_images: u32) -> Bounded {
-    let p = forward(net, net.layers().len() - 1, Params::default(), Pass::Test, logits);
+    let p = forward(net, net.layers().len() - 1, Weights::default(), Pass::Test, logits);
     let value = layer::backward_loss(&p.value, labels, step_images);
     // The difference, the reciprocal and the product round.
     let error = |(dx, p_bound): (&f64, &f64)| p_bound / f64::from(step_images) + 3.0 * U * dx.abs();
@@ -19,44 +20,63 @@ pub fn backward_loss(net: &Net, logits: &[f64], labels: &[u32], step_images: u32
 
 /// Gradients by weight and bias of layer `index`, if it has them, from its input `x`, `[n, c, h, w]`, and the gradient
 /// `dy` by its output, `[n, k, p, q]`.
-pub fn backward_params(net: &Net, index: usize, how: Propagation, x: &[f64], dy: &Bounded) -> Option<[Bounded; 2]> {
-    let (w, b) = net.params_of(index)?;
-    let sums = |x: &[f64], dy: &[f64]| {
-        let (mut dw, mut db) = (vec![0.0; net.params()[w].len()], vec![0.0; net.params()[b].len()]);
-        layer::backward_params(net, index, x, dy, &mut dw, &mut db);
-        [dw, db]
-    };
+///
+/// Shows them as `visit(parameter, place of the first value, values)`, large ones in parts.
+pub fn backward_params(
+    net: &Net,
+    index: usize,
+    how: Propagation,
+    x: &[f64],
+    dy: &Bounded,
+    visit: &mut dyn FnMut(usize, usize, Bounded),
+) {
+    let Some((w, b)) = net.params_of(index) else { return };
     let images = x.len() / net.input_of(index).len();
     let terms = match net.layers()[index].op {
         Op::Conv(_) => images * net.output_of(index).plane(),
         _ => images,
     };
-    let entries = how.entries(x);
     // One rounding for the product, one for the addition to what other batches left.
-    let [weight_bound, bias_bound] = arrived(how, terms + 2, dy, |v| sums(&entries, v));
+    let roundings = terms + 2;
+    if let Op::Linear(op) = &net.layers()[index].op {
+        let linear = Linear { c: net.input_of(index).len(), k: op.k, x };
+        let bias = linear.backward_params(how, roundings, dy, &mut |first, part| visit(w, first, floored(part, terms)));
+        return visit(b, 0, floored(bias, terms));
+    }
+    let sums = |x: &[f64], dy: &[f64]| {
+        let (mut dw, mut db) = (vec![0.0; net.params()[w].len()], vec![0.0; net.params()[b].len()]);
+        layer::backward_params(net, index, x, dy, &mut dw, &mut db);
+        [dw, db]
+    };
     let [weight, bias] = sums(x, &dy.value);
-    Some([(weight, weight_bound), (bias, bias_bound)].map(|(value, bound)| floored(value, bound, terms)))
+    let [weight_bound, bias_bound] = sums(&how.entries(x), &incoming(how, roundings, dy)).map(|sums| arrived(how, sums));
+    visit(w, 0, floored(Bounded { value: weight, bound: weight_bound }, terms));
+    visit(b, 0, floored(Bounded { value: bias, bound: bias_bound }, terms));
 }
 
 /// The gradient by the input of layer `index`, `[n, c, h, w]`, from that input `x` and the gradient `dy` by its output.
-pub fn backward_input(net: &Net, index: usize, how: Propagation, weight: &[f64], pass: Pass, x: &[f64], dy: &Bounded) -> Bounded {
-    let value = layer::backward_input(net, index, weight, pass, x, &dy.value);
+pub fn backward_input(net: &Net, index: usize, how: Propagation, weight: &[f32], pass: Pass, x: &[f64], dy: &Bounded) -> Bounded {
     let terms = terms(net, index);
-    let entries = how.entries(weight);
-    let [mut bound] = arrived(how, terms + 1, dy, |v| [transposed(net, index, how, &entries, pass, x, v)]);
-    let own = coefficient_errors(net, index, x, dy);
-    for (bound, own) in bound.iter_mut().zip(own) {
+    if let Op::Linear(op) = &net.layers()[index].op {
+        let linear = Linear { c: net.input_of(index).len(), k: op.k, x };
+        return floored(linear.backward_input(how, weight, terms + 1, dy), terms);
+    }
+    let weight = to_f64(weight);
+    let value = layer::backward_input(net, index, &weight, pass, x, &dy.value);
+    let errors = incoming(how, terms + 1, dy);
+    let mut bound = arrived(how, transposed(net, index, how, &how.entries(&weight), pass, x, &errors));
+    for (bound, own) in bound.iter_mut().zip(coefficient_errors(net, index, x, dy)) {
         *bound = match how {
             Propagation::Worst => *bound + own,
             Propagation::Probable => bound.hypot(own),
         };
     }
-    floored(value, bound, terms)
+    floored(Bounded { value, bound }, terms)
 }
 
-fn floored(value: Vec<f64>, mut bound: Vec<f64>, terms: usize) -> Bounded {
-    bound.iter_mut().for_each(|b| *b += terms as f64 * UNDERFLOW);
-    Bounded { value, bound }
+fn floored(mut values: Bounded, terms: usize) -> Bounded {
+    values.bound.iter_mut().for_each(|b| *b += terms as f64 * UNDERFLOW);
+    values
 }
 
 /// Products that one value of the gradient by the input of layer `index` sums, at most.
@@ -75,25 +95,21 @@ fn terms(net: &Net, index: usize) -> usize {
     }
 }
 
-/// What arrives of the incoming errors, and of the rounding of sums of `terms`, through `operator`: `|J|ᵀ` or `(J∘J)ᵀ`.
-fn arrived<const N: usize>(
-    how: Propagation,
-    terms: usize,
-    dy: &Bounded,
-    operator: impl Fn(&[f64]) -> [Vec<f64>; N],
-) -> [Vec<f64>; N] {
-    let incoming = dy.value.iter().zip(&dy.bound);
+/// What goes into `|J|ᵀ` or `(J∘J)ᵀ`: the errors of `dy`, and the rounding of sums of `terms` in which it stands.
+pub(super) fn incoming(how: Propagation, terms: usize, dy: &Bounded) -> Vec<f64> {
+    let pairs = dy.value.iter().zip(&dy.bound);
     match how {
-        Propagation::Worst => {
-            let rounding = gamma(terms);
-            operator(&incoming.map(|(dy, e)| e + rounding * (dy.abs() + e)).collect::<Vec<_>>())
-        }
-        Propagation::Probable => {
-            let rounding = terms as f64 * U;
-            let squares = operator(&incoming.map(|(dy, e)| e * e + (rounding * dy).powi(2)).collect::<Vec<_>>());
-            squares.map(|squares| squares.into_iter().map(f64::sqrt).collect())
-        }
+        Propagation::Worst => pairs.map(|(dy, e)| e + gamma(terms) * (dy.abs() + e)).collect(),
+        Propagation::Probable => pairs.map(|(dy, e)| e * e + (terms as f64 * U * dy).powi(2)).collect(),
     }
+}
+
+/// The errors from what comes out there.
+pub(super) fn arrived(how: Propagation, mut sums: Vec<f64>) -> Vec<f64> {
+    if how == Propagation::Probable {
+        sums.iter_mut().for_each(|sum| *sum = sum.sqrt());
+    }
+    sums
 }
 
 /// `|J|ᵀ·v` or `(J∘J)ᵀ·v` of layer `index`, `[n, c, h, w]`; `entries` are its weights as [`Propagation::entries`].

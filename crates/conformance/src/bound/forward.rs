@@ -4,16 +4,22 @@ use net::{Net, Op};
 use reference::layer::{self, Params};
 use reference::{Pass, softmax};
 
+use super::linear::Linear;
 use super::normalisation::Normalisation;
-use super::{Bounded, ELEMENTARY, U, UNDERFLOW, abs, gamma};
+use super::{Bounded, ELEMENTARY, U, UNDERFLOW, Weights, abs, gamma, to_f64};
 
 /// The output of layer `index` for the engine's input `x`, `[n, c, h, w]`, and the bound of its rounding.
-pub fn forward(net: &Net, index: usize, params: Params<'_>, pass: Pass, x: &[f64]) -> Bounded {
+pub fn forward(net: &Net, index: usize, weights: Weights<'_>, pass: Pass, x: &[f64]) -> Bounded {
+    let op = &net.layers()[index].op;
+    if let Op::Linear(op) = op {
+        return Linear { c: net.input_of(index).len(), k: op.k, x }.forward(weights);
+    }
+    let (weight, bias) = (to_f64(weights.weight), to_f64(weights.bias));
+    let params = Params { weight: &weight, bias: &bias };
     let value = layer::forward(net, index, params, pass, x);
     let relative = |factor: f64| value.iter().map(|y| factor * y.abs() + UNDERFLOW).collect();
-    let op = &net.layers()[index].op;
     let bound = match op {
-        Op::Conv(_) | Op::Local(_) | Op::Linear(_) | Op::AvgPool(_) => {
+        Op::Conv(_) | Op::Local(_) | Op::AvgPool(_) => {
             let terms = terms(net, index);
             let (weight, bias) = (abs(params.weight), abs(params.bias));
             // Σ|w|·|x| + |b|: the same layer on absolute values.
@@ -45,7 +51,6 @@ fn terms(net: &Net, index: usize) -> usize {
     match &net.layers()[index].op {
         Op::Conv(op) => input.c / op.groups * op.kernel.r * op.kernel.s + 1,
         Op::Local(op) => input.c * op.kernel.r * op.kernel.s + 1,
-        Op::Linear(_) => input.len() + 1,
         Op::AvgPool(op) => op.kernel.r * op.kernel.s + 1,
         _ => 1,
     }

@@ -17,6 +17,7 @@
 
 mod backward;
 mod forward;
+mod linear;
 mod normalisation;
 
 pub use backward::{backward_input, backward_loss, backward_params};
@@ -66,6 +67,15 @@ impl Propagation {
     }
 }
 
+/// The weight and bias of a layer as the engine holds them; empty for a layer that has none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weights<'a> {
+    /// In the layout of [`net::ParamInfo::shape`].
+    pub weight: &'a [f32],
+    /// Likewise.
+    pub bias: &'a [f32],
+}
+
 /// Values of the oracle, and how far an engine may be from each.
 #[derive(Debug, Clone, Default)]
 pub struct Bounded {
@@ -80,6 +90,10 @@ pub fn gamma(terms: usize) -> f64 {
     let k = terms as f64;
     let certain = k * U / (1.0 - k * U);
     certain.min(LAMBDA * k.sqrt() * U)
+}
+
+fn to_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
 }
 
 fn abs(values: &[f64]) -> Vec<f64> {

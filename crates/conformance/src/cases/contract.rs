@@ -64,18 +64,16 @@ fn micro_batches(subject: &Subject<'_>, findings: &mut Findings) -> Result<(), F
         let values = activations(exec.as_mut(), &part)?;
         check.outputs(Pass::Train(info), &values, findings);
         check.loss(exec.as_mut(), &part, info, &values, findings)?;
-        check.sweep(&values, &part.labels[..n], info, |index, gradients| {
-            let (w, b) = net.params_of(index).unwrap_or_default();
-            for (param, gradient) in [w, b].into_iter().zip(gradients) {
-                sums[param].value.iter_mut().zip(gradient.value).for_each(|(sum, g)| *sum += g);
-                sums[param].bound.iter_mut().zip(gradient.bound).for_each(|(sum, b)| *sum += b);
-            }
+        check.sweep(&values, &part.labels[..n], info, &mut |param, first, gradient| {
+            let Bounded { value, bound } = &mut sums[param];
+            value[first..].iter_mut().zip(gradient.value).for_each(|(sum, g)| *sum += g);
+            bound[first..].iter_mut().zip(gradient.bound).for_each(|(sum, b)| *sum += b);
         });
     }
     let saved = exec.save(Kind::Gradients)?;
-    for (info, sum) in net.params().iter().zip(&sums) {
-        let engine = saved.get(&info.name).map_or(&[][..], |tensor| &tensor.data);
-        check.gradient(info.layer, &format!("{} over micro-batches", info.name), &info.shape, engine, sum, findings);
+    for (param, sum) in sums.iter().enumerate() {
+        let engine = saved.get(&net.params()[param].name).map_or(&[][..], |tensor| &tensor.data);
+        check.gradient(param, 0, engine, sum, findings);
     }
     Ok(())
 }
@@ -117,7 +115,7 @@ fn update(subject: &Subject<'_>, form: Form, findings: &mut Findings) -> Result<
         let [v, w] = updated(&hyper, hyper.params[index], &of(&gradients), &of(&momenta), &of(&weights));
         for (tensor, engine, oracle) in [("momentum", of(&new_momenta), v), ("weight", of(&new_weights), w)] {
             let tensor = format!("{tensor} of {}", info.name);
-            let what = || What { op: "update".into(), tensor: tensor.clone(), shape: info.shape.clone() };
+            let what = || What { op: "update".into(), tensor: tensor.clone(), shape: info.shape.clone(), first: 0 };
             findings.note(&tensor, engine.len(), compare(what, &engine, &oracle, 1.0));
         }
     }

@@ -30,7 +30,6 @@ fn one_net(subject: &Subject<'_>, name: &str, n: usize, findings: &mut Findings)
     exec.load(Kind::Weights, &params)?;
     let info = StepInfo { seed: SEED, step: 3, first_image: 0, step_images: n as u32 };
     check.training(exec.as_mut(), &batch, info, findings)?;
-    check.forward(exec.as_mut(), &batch, findings)?;
     live(exec.as_mut(), findings)?;
     drop(exec);
     let mut infer = subject.make(&net, n + 1, Mode::Infer, Keep::Everything)?;

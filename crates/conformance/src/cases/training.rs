@@ -4,8 +4,8 @@
 //! now and then a rectifier or a maximum decides otherwise. How fast depends on the net and has no useful bound in advance,
 //! so the oracle measures it: it trains once as it is, and [`NUDGED`] times with every pass disturbed as rounding would. A
 //! dot product of `K` terms computed in f32 is the exact one of weights that are off by at most `√K·u` (backward
-//! error, in the probabilistic form of [`crate::bound`]), so each pass sees weights times `1 + √K·u·z`, z standard normal;
-//! each update rounds weights and velocities, a factor `1 + u·z`. The engine may stray from the oracle [`LAMBDA`] times as
+//! error, in the probabilistic form of [`crate::bound`]), so each pass sees weights times `1 ± √K·u`, the signs at random;
+//! each update rounds weights and velocities, a factor `1 ± u`. The engine may stray from the oracle [`LAMBDA`] times as
 //! far as the root mean square of the disturbed runs, in the Euclidean norm of each tensor. A run in which weights have
 //! not moved [`MEANINGFUL`] times as far as that proves nothing and fails.
 
@@ -122,10 +122,11 @@ fn pass(exec: &mut Reference, pixels: Vec<f64>, labels: &[u32], info: StepInfo) 
     exec.nll_sum(labels)
 }
 
-/// Each value times `1 + size · z`.
+/// Each value times `1 ± size`, at random.
 fn disturb(stream: Stream, size: f64, values: &mut [f64]) {
-    for (block, four) in values.chunks_mut(4).enumerate() {
-        four.iter_mut().zip(stream.normal_block(block as u32)).for_each(|(x, z)| *x *= 1.0 + size * z);
+    for (word, some) in values.chunks_mut(32).enumerate() {
+        let bits = stream.u32(word as u32);
+        some.iter_mut().enumerate().for_each(|(i, x)| *x *= if bits >> i & 1 == 0 { 1.0 + size } else { 1.0 - size });
     }
 }
 
