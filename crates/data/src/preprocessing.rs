@@ -14,7 +14,7 @@ use crate::{Error, Fault, Filter, Image, Region, Result};
 /// The default is the paper's: shorter side to 256, central 256 × 256, random crop and reflection for each image, mean image at
 /// the centre crop, colour noise throughout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, default, rename_all = "snake_case")]
 pub struct Preprocessing {
     /// Side of the stored square, in pixels.
     pub stored: usize,
@@ -43,7 +43,7 @@ pub struct Preprocessing {
 
 /// How an image is brought to the stored square.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Fit {
     /// The shorter side becomes `stored`, the longer one in proportion, rounded to the nearest pixel (half up); then the
     /// central square.
@@ -59,7 +59,7 @@ pub enum Fit {
 
 /// What is subtracted from a pixel, on the scale of 0 to 255.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Mean {
     /// Nothing.
     None,
@@ -76,7 +76,7 @@ pub enum Mean {
 
 /// What the difference is divided by, on the scale of 0 to 255.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Std {
     /// Nothing.
     #[default]
@@ -89,7 +89,7 @@ pub enum Std {
 
 /// Which channels the net sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Channels {
     /// Red, green, blue.
     #[default]
@@ -102,7 +102,7 @@ pub enum Channels {
 
 /// Noise along the principal components of the training set's colours (alexnet.md 2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, default, rename_all = "snake_case")]
 pub struct ColourNoise {
     /// Standard deviation along each component, in standard deviations of the colours along it.
     pub coefficient: f32,
@@ -115,7 +115,7 @@ pub struct ColourNoise {
 
 /// When the order of the images changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// A new order in each epoch.
     #[default]
@@ -168,10 +168,10 @@ impl Preprocessing {
             return fault(format!("channels = {:?} gives {} maps, the net takes {input}", self.channels, self.planes()));
         }
         if self.crop_group == 0 {
-            return fault("crop-group is at least 1".into());
+            return fault("crop_group is at least 1".into());
         }
         if self.fit == Fit::ShorterSide && self.mean == Mean::ImageAtCrop {
-            return fault("fit = shorter-side has no mean image at the crop's own place".into());
+            return fault("fit = shorter_side has no mean image at the crop's own place".into());
         }
         if let Mean::Values(values) = self.mean
             && !values.iter().all(|v| v.is_finite())
@@ -184,9 +184,9 @@ impl Preprocessing {
             return fault(format!("std values {values:?} are not above 0"));
         }
         match self.colour_noise {
-            Some(_) if self.channels == Channels::Grey => fault("colour-noise needs colours, channels are grey".into()),
+            Some(_) if self.channels == Channels::Grey => fault("colour_noise needs colours, channels are grey".into()),
             Some(noise) if !(noise.coefficient.is_finite() && noise.coefficient >= 0.0) => {
-                fault(format!("colour-noise coefficient {} is negative or not finite", noise.coefficient))
+                fault(format!("colour_noise coefficient {} is negative or not finite", noise.coefficient))
             }
             _ => Ok(()),
         }

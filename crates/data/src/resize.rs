@@ -12,7 +12,7 @@ use crate::Image;
 
 /// A resampling filter; stretched by the scale where an image shrinks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// The mean over the pixel's area.
     Box,

@@ -328,9 +328,9 @@ fn settings_that_contradict_each_other_are_refused() {
     let bad = [
         (Preprocessing { stored: 223, ..good.clone() }, "does not fit"),
         (Preprocessing { stored: 0, ..good.clone() }, "stored = 0"),
-        (Preprocessing { crop_group: 0, ..good.clone() }, "crop-group"),
+        (Preprocessing { crop_group: 0, ..good.clone() }, "crop_group"),
         (Preprocessing { channels: Channels::Grey, ..good.clone() }, "1 maps"),
-        (Preprocessing { fit: Fit::ShorterSide, mean: Mean::ImageAtCrop, ..good.clone() }, "shorter-side"),
+        (Preprocessing { fit: Fit::ShorterSide, mean: Mean::ImageAtCrop, ..good.clone() }, "shorter_side"),
         (Preprocessing { std: Std::Values([1.0, 0.0, 1.0]), ..good.clone() }, "above 0"),
         (Preprocessing { mean: Mean::Values([1.0, f32::NAN, 1.0]), ..good.clone() }, "finite"),
     ];
@@ -339,7 +339,7 @@ fn settings_that_contradict_each_other_are_refused() {
         assert!(message.contains(word), "`{message}` lacks `{word}`");
     }
     let grey = Preprocessing { channels: Channels::Grey, ..good };
-    assert!(grey.check(Shape { c: 1, h: 224, w: 224 }).expect_err("noise").to_string().contains("colour-noise"));
+    assert!(grey.check(Shape { c: 1, h: 224, w: 224 }).expect_err("noise").to_string().contains("colour_noise"));
 }
 
 #[test]
@@ -356,8 +356,8 @@ fn toml_says_everything_and_nothing_else() {
     };
     let text = toml::to_string(&p).expect("writes");
     assert_eq!(toml::from_str::<Preprocessing>(&text).expect("reads"), p, "{text}");
-    let short: Preprocessing = toml::from_str("stored = 32\nfit = \"as-is\"\nmean = \"image-at-crop\"").expect("reads");
+    let short: Preprocessing = toml::from_str("stored = 32\nfit = \"as_is\"\nmean = \"image_at_crop\"").expect("reads");
     assert_eq!((short.stored, short.fit, short.mean, short.colour_noise), (32, Fit::AsIs, Mean::ImageAtCrop, None));
     assert!(toml::from_str::<Preprocessing>("sored = 32").is_err());
-    assert!(toml::from_str::<Preprocessing>("[colour-noise]\ncoeff = 1").is_err());
+    assert!(toml::from_str::<Preprocessing>("[colour_noise]\ncoeff = 1").is_err());
 }

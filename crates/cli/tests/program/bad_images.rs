@@ -100,7 +100,7 @@ fn a_picture_of_one_pixel_is_a_picture() {
 fn an_image_that_vanishes_during_the_run_stops_it_and_nothing_is_lost() {
     let place = Place::new();
     // Crops along the longer side are cut from the files each time.
-    place.write("recipe.toml", format!("{RECIPE}fit = \"shorter-side\"\n"));
+    place.write("recipe.toml", format!("{RECIPE}fit = \"shorter_side\"\n"));
     let mut child = place.train("run").and(["--epochs", "100000"]).start(&place.path(""));
     child.until("a checkpoint", || place.path("run/checkpoints").exists());
     let image = place.path("photos/train/blue/3.bmp");

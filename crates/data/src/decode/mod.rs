@@ -48,7 +48,7 @@ pub enum Fault {
         message: String,
     },
     /// The image is whole, but not of the size that is asked for.
-    #[error("{width} × {height} pixels where `fit = as-is` asks for {side} × {side}")]
+    #[error("{width} × {height} pixels where `fit = as_is` asks for {side} × {side}")]
     Size {
         /// Pixels in a row.
         width: usize,
