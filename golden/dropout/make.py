@@ -21,12 +21,16 @@ RATE = 0.3
 class Keep(nn.Module):
     """The paper's text; PyTorch has no such layer."""
 
+    roundings = (2, 2)
+
     def forward(self, x):
         return x * (1 - RATE)
 
 
 class Masked(nn.Module):
     """Zeroes what the mask of layer 0 in step 0 drops, of the image at each position, and multiplies the rest by `factor`."""
+
+    roundings = (2, 2)
 
     def __init__(self, seed, factor):
         super().__init__()

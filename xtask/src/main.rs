@@ -1,2 +1,51 @@
-//! Chores of the repository.
-fn main() {}
+//! Chores of the repository: `cargo xtask <task>`.
+
+mod golden;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+tasks:
+  tidy    checks the conventions that a program can check
+  golden [--check] [--python PATH] [CASE…]
+          makes the goldens anew, or with --check compares what their scripts say now with what is kept; a case is skipped
+          where PATH (default python3) has not the packages that it imports, and fails where ALEXNET_NO_SKIPS=1 is set
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let result = match arguments.next().as_deref() {
+        Some("golden") => golden::run(&root, arguments),
+        Some("tidy") => tidy(&root),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tidy(root: &Path) -> anyhow::Result<bool> {
+    let faults = tidy::faults(root);
+    for fault in &faults {
+        println!("{fault}");
+    }
+    println!("tidy: {} faults", faults.len());
+    Ok(faults.is_empty())
+}

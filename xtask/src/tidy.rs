@@ -26,7 +26,7 @@ const UNSAFE_TESTS: &[&str] = &["crates/cpu/tests/"];
 const MOST_LINES: usize = 900;
 
 /// Checks the repository at `root`; returns one line for each fault.
-pub fn faults(root: &Path) -> Vec<String> {
+pub(crate) fn faults(root: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     let files = tracked(root);
     let texts: BTreeMap<String, String> = files
