@@ -59,8 +59,8 @@ pub fn batch(net: &Net, values: Values, seed: u64, n: usize, slots: usize) -> Ba
     batch
 }
 
-/// Parameters that leave no part of a net idle: weights N(0, 2 / fan-in), biases N(0, 0.3²). The last weights are `last`
-/// times that, which keeps the softmax from saturating.
+/// Parameters that leave no part of a net idle: weights of mean 0 and variance 2 / fan-in, biases of variance 0.3². The
+/// last weights are `last` times that, which keeps the softmax from saturating. Uniform, which is quickly drawn.
 pub fn lively_params(net: &Net, seed: u64, last: f64) -> ParamSet {
     let mut set = ParamSet::zeros(net);
     let weights = net.params().len().saturating_sub(2);
@@ -69,9 +69,11 @@ pub fn lively_params(net: &Net, seed: u64, last: f64) -> ParamSet {
         if index == weights {
             std *= last;
         }
+        let width = 12.0_f64.sqrt() * std;
         let stream = Stream::new(seed, Purpose::Test, 2, 0, index as u32);
         for (block, four) in tensor.data.chunks_mut(4).enumerate() {
-            four.iter_mut().zip(stream.normal_block(block as u32)).for_each(|(w, x)| *w = (std * x) as f32);
+            let uniform = stream.block(block as u32).map(|bits| f64::from(bits) / 4_294_967_296.0 - 0.5);
+            four.iter_mut().zip(uniform).for_each(|(w, x)| *w = (width * x) as f32);
         }
     }
     set

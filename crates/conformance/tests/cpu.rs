@@ -61,31 +61,45 @@ fn small_nets() {
 }
 
 #[test]
+fn batches_of_many_images() {
+    with_every_isa(|subject| {
+        let mut report = nets(subject, &["tiny"], 131);
+        report.merge(nets(subject, &["cifar-80sec"], 17));
+        report
+    });
+}
+
+#[test]
 fn large_nets() {
     let isa = Isa::detect();
     let name = format!("cpu, {isa}, 2 threads");
     passes(&nets(&Subject { name: &name, prepare: &*engine(isa, 2), cannot: &[] }, &presets(true), 1));
 }
 
+type Named = (String, Box<Prepare<'static>>);
+
+fn named(isa: Isa, threads: usize) -> Named {
+    (format!("cpu, {isa}, {threads} threads"), engine(isa, threads))
+}
+
+fn subjects(engines: &[Named]) -> Vec<Subject<'_>> {
+    engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, cannot: &[] }).collect()
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
-        let engines = [1, 2, 3].map(|threads| (format!("cpu {isa} on {threads}"), engine(isa, threads)));
-        let subjects: Vec<Subject<'_>> =
-            engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, cannot: &[] }).collect();
-        passes(&same_bits(&subjects, &presets(false), 3));
-    }
+    let same = |isa: Isa, threads: &[usize], names: &[&str], n: usize| {
+        let engines: Vec<Named> = threads.iter().map(|&threads| named(isa, threads)).collect();
+        passes(&same_bits(&subjects(&engines), names, n));
+    };
+    Isa::ALL.into_iter().filter(|isa| isa.available()).for_each(|isa| same(isa, &[1, 2, 3], &presets(false), 3));
+    same(Isa::detect(), &[1, 2], &["alexnet-2012"], 1);
 }
 
 #[test]
 fn ten_steps_of_training() {
-    let engines: Vec<(String, Box<Prepare<'static>>)> = Isa::ALL
-        .into_iter()
-        .filter(|isa| isa.available())
-        .map(|isa| (format!("cpu, {isa}, 2 threads"), engine(isa, 2)))
-        .collect();
-    let subjects: Vec<Subject<'_>> =
-        engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, cannot: &[] }).collect();
+    let engines: Vec<Named> = Isa::ALL.into_iter().filter(|isa| isa.available()).map(|isa| named(isa, 2)).collect();
+    let subjects = subjects(&engines);
     training(&subjects, &["tiny"], Form::RateOutside, 4).iter().for_each(passes);
     // One image a step where the oracle is slow, or where many rectifiers stand close to their kinks.
     let (single, pairs): (Vec<_>, Vec<_>) =

@@ -19,7 +19,7 @@ pub const OPS: &[&str] =
     &["conv", "local", "relu", "tanh", "lrn", "lrn_within", "max_pool", "avg_pool", "dropout", "linear", "softmax"];
 
 /// Every op of these `kinds`, forward and backward: a net `[op, linear, softmax]` in full and partial batches, and in one
-/// for inference, compared within bounds that hold always.
+/// for inference, with errors propagated as [`Propagation::Worst`].
 pub fn ops(subject: &Subject<'_>, kinds: &[&str]) -> Report {
     let mut report = Report::new(subject.name);
     for (number, geometry) in all().iter().enumerate().filter(|(_, geometry)| kinds.contains(&geometry.op.kind())) {
