@@ -103,8 +103,7 @@ fn check(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>) -> Resu
 
 /// The length of the run.
 fn span_of(dataset: &Dataset, config: &RunConfig<'_>) -> Span {
-    let batches = dataset.train.len().div_ceil(config.recipe.batch) as u32;
-    let steps_per_epoch = if config.recipe.one_batch { 1 } else { batches };
+    let steps_per_epoch = dataset.train.len().div_ceil(config.recipe.batch) as u32;
     Span { steps: config.recipe.total_steps(steps_per_epoch), steps_per_epoch }
 }
 

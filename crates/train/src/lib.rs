@@ -24,7 +24,7 @@ pub use error::Error;
 pub use evaluate::{EvaluateOptions, Evaluation};
 pub use event::{BadImage, Evaluated, Event, Log, Silent, Started, Step};
 pub use initial::initial_params;
-pub use memorise::{MemoriseOptions, Memorised, memorise, self_test};
+pub use memorise::{MemoriseOptions, Memorised, RISE, memorise, self_test};
 pub use recipe::{
     BuiltIn, CheckpointPlan, EvaluationPlan, LayerRate, Part, RECIPES, Recipe, UpdateForm, recipe_for, without_dropout,
 };

@@ -27,6 +27,9 @@ impl Default for MemoriseOptions {
     }
 }
 
+/// A rise of the mean loss that no good rate has, in nats: the labels' probabilities fall by a factor of e.
+pub const RISE: f64 = 1.0;
+
 /// What memorising took.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Memorised {
@@ -65,7 +68,7 @@ pub fn self_test(
     exec.load(Kind::Weights, &crate::initial_params(exec.net(), config.recipe.seed, config.threads))?;
     exec.load(Kind::Momentum, &ParamSet::zeros(exec.net()))?;
     let hyper = first_rates(config.recipe, exec.net())?;
-    let result = memorise(exec, &loaded.batch, &hyper, config.recipe.seed, options, log, stop);
+    let result = memorise(exec, &loaded.batch, hyper, config.recipe.seed, options, log, stop);
     exec.load(Kind::Weights, &before.0)?;
     exec.load(Kind::Momentum, &before.1)?;
     result
@@ -82,22 +85,27 @@ fn first_rates(recipe: &Recipe, net: &Net) -> Result<Hyper> {
     Ok(hyper)
 }
 
-/// Trains on `batch` alone, with the same `hyper` at every step, from the executor's present weights and momenta, until the
-/// mean loss is below the target. `None` where `stop` became true.
+/// Trains on `batch` alone, from the executor's present weights and momenta, until the mean loss is below the target. `None`
+/// where `stop` became true.
+///
+/// The rates are those of `hyper` at first. Whenever the loss is not finite or more than [`RISE`] above the lowest so far, it
+/// begins again with half the rates: a recipe's rate is chosen for many batches and dropout, and may be too high for one
+/// batch without.
 ///
 /// # Errors
 /// [`Error::NotMemorised`] where it did not come to that; else the executor's.
 pub fn memorise(
     exec: &mut dyn Executor,
     batch: &Batch,
-    hyper: &Hyper,
+    hyper: Hyper,
     seed: u64,
     options: MemoriseOptions,
     log: &mut dyn Log,
     stop: &AtomicBool,
 ) -> Result<Option<Memorised>> {
     let mut splitter = Splitter::new(exec.capacity(), exec.net().input().len());
-    let (mut loss, mut steps) = (f64::INFINITY, 0);
+    let beginning = (exec.save(Kind::Weights)?, exec.save(Kind::Momentum)?);
+    let (mut hyper, mut loss, mut lowest, mut steps) = (hyper, f64::INFINITY, f64::INFINITY, 0);
     while steps < options.steps && !stop.load(Ordering::Relaxed) {
         splitter.each(batch, |piece, first| {
             let info = StepInfo { seed, step: steps, first_image: first as u32, step_images: batch.n as u32 };
@@ -113,10 +121,15 @@ pub fn memorise(
             log.record(&Event::Memorised { steps, loss });
             return Ok(Some(Memorised { steps, loss }));
         }
-        if !loss.is_finite() {
-            break;
+        if loss.is_finite() && loss <= lowest + RISE {
+            lowest = lowest.min(loss);
+            exec.apply(&hyper)?;
+        } else {
+            lowest = f64::INFINITY;
+            hyper.params.iter_mut().for_each(|param| param.rate *= 0.5);
+            exec.load(Kind::Weights, &beginning.0)?;
+            exec.load(Kind::Momentum, &beginning.1)?;
         }
-        exec.apply(hyper)?;
         steps += 1;
     }
     if stop.load(Ordering::Relaxed) {

@@ -37,7 +37,7 @@ pub struct Recipe {
     /// Whether the net's dropout layers stay in; without them every step on a batch sees the same function.
     #[serde(default = "yes")]
     pub dropout: bool,
-    /// Train on the first batch over and over.
+    /// Train on the first batch over and over; an epoch has as many steps as it would have with all batches.
     #[serde(default)]
     pub one_batch: bool,
     /// End the run once a step's loss is below this.

@@ -104,13 +104,12 @@ impl Training {
         };
         self.wait_seconds = began.elapsed().as_secs_f64();
         self.next.step += 1;
+        let batches = self.loader.batches_per_epoch().max(1);
         if self.one_batch {
-            (loaded.epoch, loaded.index) = (self.next.step - 1, 0);
-            (self.next.epoch, self.next.batch) = (self.next.step, 0);
-        } else {
-            let last = loaded.index + 1 >= self.loader.batches_per_epoch();
-            (self.next.epoch, self.next.batch) = if last { (loaded.epoch + 1, 0) } else { (loaded.epoch, loaded.index + 1) };
+            (loaded.epoch, loaded.index) = (self.next.epoch, self.next.batch);
         }
+        let last = loaded.index + 1 >= batches;
+        (self.next.epoch, self.next.batch) = if last { (loaded.epoch + 1, 0) } else { (loaded.epoch, loaded.index + 1) };
         Ok(loaded)
     }
 

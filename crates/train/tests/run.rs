@@ -168,6 +168,20 @@ fn a_loss_that_is_not_finite_ends_the_run_and_names_the_images() {
 }
 
 #[test]
+fn weights_that_are_not_finite_never_become_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe();
+    recipe.checkpoints.every_steps = 1;
+    // Beyond f32's range at the first update, before any loss can tell.
+    recipe.schedule = Schedule::constant(3e38);
+    let dir = RunDir::create(&folder.path().join("run")).unwrap();
+    let (outcome, _) = go(&dir, &recipe, Start::Initial, 1, None);
+    let error = outcome.unwrap_err();
+    assert!(matches!(&error, Error::ParamNotFinite { step: 1, checkpoint: None, .. }), "{error}");
+    assert!(checkpoint::list(&dir.checkpoints()).unwrap().is_empty());
+}
+
+#[test]
 fn a_loss_that_stays_at_ln_classes_is_explained_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut recipe = recipe();
@@ -265,6 +279,12 @@ fn one_batch_is_learnt_by_heart() {
     let done = train::self_test(&mut exec, &dataset(), &config, options, &mut notes, &stop).unwrap().unwrap();
     assert!(done.loss < 0.01 && done.steps < 500, "{done:?}");
     assert_eq!(notes.last(), Some(&Event::Memorised { steps: done.steps, loss: done.loss }));
+    // A rate that is far too high is brought down.
+    let mut wild = recipe.clone();
+    wild.schedule = Schedule::constant(0.2);
+    let config = RunConfig { recipe: &wild, start: Start::Initial, revision: String::new(), ..config };
+    let done = train::self_test(&mut exec, &dataset(), &config, options, &mut notes, &stop).unwrap().unwrap();
+    assert!(done.loss < 0.01, "{done:?}");
     let before = net::Executor::save(&mut exec, net::Kind::Weights).unwrap();
     let error = train::self_test(&mut exec, &dataset(), &config, MemoriseOptions { steps: 2, ..options }, &mut notes, &stop);
     assert!(matches!(error, Err(Error::NotMemorised { images: 8, steps: 2, .. })), "{error:?}");
