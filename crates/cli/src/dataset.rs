@@ -33,7 +33,7 @@ impl Reading {
         let options = OpenOptions { val_fraction: self.val_fraction, exif: !self.no_exif_rotation, ..OpenOptions::default() };
         match folder {
             Some(folder) => Ok(data::open(folder, &options)?),
-            None => Ok(data::scenes::dataset(options.seed)),
+            None => Ok(built_in()),
         }
     }
 
@@ -46,6 +46,11 @@ impl Reading {
     pub(crate) fn bad_images(&self) -> BadImages {
         self.bad_images
     }
+}
+
+/// The built-in data set: the same one for every run.
+pub(crate) fn built_in() -> Dataset {
+    data::scenes::dataset(OpenOptions::default().seed)
 }
 
 fn fraction(text: &str) -> Result<f64, String> {

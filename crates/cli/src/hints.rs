@@ -116,7 +116,9 @@ fn of_train(error: &train::Error) -> Advice {
         )),
         NoRun { .. } => failed("give the directory that `alexnet train` named when it began, such as runs/scenes-scenes-1"),
         File { .. } => failed("the file was changed or damaged; restore it, or use another run or checkpoint"),
-        Damaged { older: Some(older), .. } => failed(format!("use the checkpoint before it: {}", older.display())),
+        Damaged { older: Some(_), .. } => {
+            failed("`alexnet train --resume RUN --fall-back` goes on from the older one; --weights takes its path")
+        }
         Damaged { older: None, .. } => failed("use another checkpoint, or train again into another directory with --run"),
         Mismatch { .. } => failed("`alexnet describe --net CHECKPOINT` shows what a checkpoint was written for"),
         NotFinite { .. } | ParamNotFinite { .. } => {

@@ -39,7 +39,11 @@ pub(crate) enum Place {
     /// A new run in `runs/<name>-<n>`, for the first n that is free.
     Next(String),
     /// The run in this directory goes on.
-    Resume(PathBuf),
+    Resume {
+        run: PathBuf,
+        /// From the newest intact checkpoint, where the newest is damaged.
+        fall_back: bool,
+    },
 }
 
 /// What a run directory remembers of the command that began it.
@@ -62,7 +66,7 @@ pub(crate) fn run(job: &Job, reading: &Reading, common: &Common) -> Result<()> {
     let loader_threads = reading.threads(&engine);
     introduce(job, &engine, loader_threads, dir.path(), &mut listeners.console);
     let start = match job.place {
-        Place::Resume(_) => Start::Resume { fall_back: false },
+        Place::Resume { fall_back, .. } => Start::Resume { fall_back },
         _ => {
             remember_origin(job, &dir)?;
             Start::Initial
@@ -178,7 +182,7 @@ fn conclude(outcome: &Outcome, job: &Job, run: &Path, common: &Common, console: 
     let name = quoted(run);
     match outcome {
         Outcome::Finished(_) => {
-            let image = if job.data.is_some() { "IMAGE" } else { "IMAGE.png" };
+            let image = if job.data.is_some() { "IMAGE" } else { "scenes/val/00000" };
             console.say(&format!(
                 "curves in {}\n\nnext:\n  alexnet evaluate --weights {name}{data}\n  alexnet predict --weights {name} {image}",
                 run.join("curves.svg").display()
@@ -207,7 +211,7 @@ impl Place {
     fn open(&self) -> Result<RunDir> {
         match self {
             Place::Here(path) => Ok(RunDir::create(path)?),
-            Place::Resume(path) => Ok(RunDir::open(path)?),
+            Place::Resume { run, .. } => Ok(RunDir::open(run)?),
             Place::Next(name) => {
                 fs::create_dir_all(RUNS).context(|| RUNS.to_string())?;
                 // Making the directory is what decides between two runs that begin at once.

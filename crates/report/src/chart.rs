@@ -104,7 +104,7 @@ impl Panel<'_> {
         for Series { name, colour, .. } in &self.series {
             put(out, format_args!("<rect class=\"d{colour}\" x=\"{at:.1}\" y=\"{}\" width=\"14\" height=\"3\"/>\n", TOP - 21.0));
             put(out, format_args!("<text x=\"{:.1}\" y=\"{}\">{}</text>\n", at + 20.0, TOP - 15.0, escaped(name)));
-            at += 36.0 + 6.6 * name.chars().count() as f64;
+            at += 34.0 + 6.4 * name.chars().count() as f64;
         }
     }
 }

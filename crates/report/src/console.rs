@@ -34,16 +34,19 @@ impl Style {
 const LIVE_EVERY: Duration = Duration::from_millis(100);
 /// How many bad images are shown by path; all of them stand in `bad-images.txt`.
 const BAD_SHOWN: usize = 10;
+/// With a mark behind them, rows fill the 80 columns of a terminal.
 const COLUMNS: [(&str, usize); 8] = [
-    ("epoch", 7),
-    ("rate", 9),
-    ("train loss", 11),
-    ("train top-1 error", 18),
-    ("val loss", 9),
-    ("val top-1 error", 16),
-    ("val top-5 error", 16),
+    ("epoch", 6),
+    ("rate", 8),
+    ("loss", 9),
+    ("top-1 err", 11),
+    ("loss", 9),
+    ("top-1 err", 11),
+    ("top-5 err", 11),
     ("images/s", 9),
 ];
+/// Above the columns: what the losses and errors are of.
+const GROUPS: [(&str, usize); 3] = [("", 14), ("training", 20), ("validation", 31)];
 
 /// Lines on the console; warnings go to `err`, everything else to `out`. A console that nobody reads any more falls silent.
 pub struct Console {
@@ -186,7 +189,9 @@ impl Console {
     fn row(&mut self, step: Option<&Step>, evaluated: Option<&Evaluated>) {
         if !self.headed {
             self.headed = true;
-            self.say(&COLUMNS.iter().map(|(name, width)| format!("{name:>width$}")).collect::<String>());
+            for heading in [&GROUPS[..], &COLUMNS] {
+                self.say(&heading.iter().map(|(name, width)| format!("{name:>width$}")).collect::<String>());
+            }
         }
         let steps_per_epoch = self.started.as_ref().map_or(1, |started| started.steps_per_epoch.max(1));
         let epochs = evaluated.map(|e| e.epochs).or(step.map(|s| f64::from(s.step + 1) / f64::from(steps_per_epoch)));

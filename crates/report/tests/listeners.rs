@@ -197,9 +197,10 @@ fn a_plain_console_prints_a_row_an_epoch_and_no_control_characters() {
     let (mut console, out, err) = console(Style::Plain { every: Duration::from_secs(3600) });
     listen(&mut console, &[vec![started(folder.path(), None)], steps(0, 10), vec![evaluated(10, 0.05)]].concat());
     let text = out.text();
-    assert_eq!(text.lines().count(), 4, "a heading, two epochs and an evaluation within the third:\n{text}");
-    assert!(text.lines().next().unwrap().contains("val top-1 error"));
-    assert!(text.lines().nth(1).unwrap().contains("25.00 %") && text.contains("2.50"), "{text}");
+    assert_eq!(text.lines().count(), 5, "a heading of two lines, two epochs and an evaluation within the third:\n{text}");
+    assert!(text.lines().next().unwrap().contains("validation"));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.lines().nth(2).unwrap().contains("25.00 %") && text.contains("2.50"), "{text}");
     assert!(!text.contains(['\r', '\x1b']));
     let summary = console.summary(Duration::from_secs(75));
     assert!(summary.contains("best") && summary.contains("5.00 %") && summary.contains("1 min 15 s"), "{summary}");
@@ -211,7 +212,7 @@ fn an_epoch_without_an_evaluation_has_its_row_too() {
     let folder = tempfile::tempdir().unwrap();
     let (mut console, out, _) = console(Style::Plain { every: Duration::from_secs(3600) });
     listen(&mut console, &[started(folder.path(), None), step(0), step(1), step(2), step(3), step(4)]);
-    assert_eq!(out.text().lines().count(), 2, "{}", out.text());
+    assert_eq!(out.text().lines().count(), 3, "{}", out.text());
     assert!(out.text().contains('–'));
 }
 

@@ -72,7 +72,7 @@ fn describe(saved: &Saved) -> Result<String> {
         (
             "trained",
             format!(
-                "{}, to batch {} of epoch {}",
+                "{}; next is batch {} of epoch {}, both counted from 0",
                 format::of(manifest.position.step.into(), "step", "steps"),
                 manifest.position.batch,
                 manifest.position.epoch

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use data::{BadImages, EvalLoader, Image, LoaderOptions, Source, Views};
+use data::{BadImages, Dataset, EvalLoader, Image, LoaderOptions, Source, Views};
 use net::Executor;
+use report::format;
 use serde_json::json;
 
+use crate::dataset;
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
 use crate::saved::{Loaded, Weights};
@@ -18,10 +20,12 @@ use crate::{Common, terminal};
 /// Say what images show, with the five most probable classes
 #[derive(Args)]
 #[command(after_help = "\
-Prints bars on a terminal, and elsewhere one line of JSON for each image.
+Prints bars on a terminal, and elsewhere one line of JSON for each image. The
+built-in images have names, scenes/val/00000 and so on; they have no files.
 
 Examples:
-  alexnet predict --weights runs/scenes-scenes-1 cat.jpg
+  alexnet predict --weights runs/scenes-scenes-1 scenes/val/00000
+  alexnet predict --weights runs/alexnet-photos-1 cat.jpg
   alexnet predict --weights runs/alexnet-photos-1 holiday 'more/*.png'
   alexnet predict --weights runs/alexnet-photos-1 --json holiday > holiday.jsonl")]
 pub(crate) struct Predict {
@@ -43,20 +47,19 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
-        let paths = data::list_images(&self.images)?;
+        let inputs = Arc::new(Inputs::new(&self.images, !self.no_exif_rotation)?);
         let engine = Engine::new(common.threads())?;
-        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, paths.len().min(self.batch.into()))?;
+        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, inputs.len().min(self.batch.into()))?;
         let classes = &saved.manifest().classes;
-        let files = Arc::new(Files { paths, exif: !self.no_exif_rotation });
         let options =
             LoaderOptions { batch: executor.capacity(), threads: engine.threads(), slots: 3, seed: 0, bad: BadImages::Skip };
-        let mut loader = EvalLoader::start(Arc::<Files>::clone(&files), pipeline, Views::Centre, options);
+        let mut loader = EvalLoader::start(Arc::<Inputs>::clone(&inputs), pipeline, Views::Centre, options);
         let json = self.json || !terminal::is_terminal();
         while let Some(loaded) = loader.next()? {
             let probabilities = executor.forward(&loaded.batch)?;
             for (row, &sample) in probabilities.chunks_exact(classes.len()).zip(&loaded.samples) {
-                let name = files.name(sample as usize);
-                terminal::print(&if json { line(&name, classes, row) } else { bars(&name, classes, row) })?;
+                let answer = Answer { name: &inputs.name(sample as usize), truth: inputs.truth(sample as usize), classes };
+                terminal::print(&if json { answer.line(row) } else { answer.bars(row) })?;
             }
             loader.give_back(loaded);
         }
@@ -65,7 +68,7 @@ impl Predict {
             return Ok(());
         }
         bad.iter().for_each(|image| eprintln!("warning: {image}"));
-        let count = report::format::of(bad.len() as u64, "image", "images");
+        let count = format::of(bad.len() as u64, "image", "images");
         Err(Failure::failed(
             format!("{count} could not be read"),
             "give JPEG, PNG, WebP or BMP files; the others were classified",
@@ -81,33 +84,82 @@ fn top<'a>(classes: &'a [String], probabilities: &[f32]) -> Vec<(&'a str, f32)> 
     all
 }
 
-fn line(name: &str, classes: &[String], probabilities: &[f32]) -> String {
-    let top: Vec<_> =
-        top(classes, probabilities).into_iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
-    format!("{}\n", json!({ "image": name, "top": top }))
+/// What there is to say about an image besides its probabilities.
+struct Answer<'a> {
+    name: &'a str,
+    /// Its class, where it is known.
+    truth: Option<&'a str>,
+    classes: &'a [String],
 }
 
-fn bars(name: &str, classes: &[String], probabilities: &[f32]) -> String {
-    let top = top(classes, probabilities);
-    let width = top.iter().map(|(class, _)| class.chars().count()).max().unwrap_or(0);
-    let mut text = format!("{name}\n");
-    for (class, p) in top {
-        let (bar, share) = (report::format::bar(p.into(), 24), report::format::share(p.into()));
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {class:<width$}  {bar} {share:>8}");
+impl Answer<'_> {
+    fn line(&self, probabilities: &[f32]) -> String {
+        let top = top(self.classes, probabilities).into_iter();
+        let top: Vec<_> = top.map(|(class, p)| json!({ "class": class, "probability": p })).collect();
+        let mut line = json!({ "image": self.name, "top": top });
+        if let Some(truth) = self.truth {
+            line["truth"] = truth.into();
+        }
+        format!("{line}\n")
     }
-    text
+
+    fn bars(&self, probabilities: &[f32]) -> String {
+        let top = top(self.classes, probabilities);
+        let width = top.iter().map(|(class, _)| class.chars().count()).max().unwrap_or(0);
+        let mut text = match self.truth {
+            Some(truth) => format!("{}, which shows: {truth}\n", self.name),
+            None => format!("{}\n", self.name),
+        };
+        for (class, p) in top {
+            let (bar, share) = (format::bar(p.into(), 24), format::share(p.into()));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {class:<width$}  {bar} {share:>8}");
+        }
+        text
+    }
 }
 
-/// The files as a source of images without labels.
-struct Files {
-    paths: Vec<PathBuf>,
+/// The images of the command line, as a source without labels.
+struct Inputs {
+    inputs: Vec<Input>,
+    scenes: Dataset,
     exif: bool,
 }
 
-impl Source for Files {
+enum Input {
+    File(PathBuf),
+    /// A built-in validation image.
+    Scene(usize),
+}
+
+impl Inputs {
+    /// # Errors
+    /// Where an argument leads to no image.
+    fn new(arguments: &[PathBuf], exif: bool) -> Result<Inputs> {
+        let scenes = dataset::built_in();
+        let mut inputs = Vec::new();
+        for argument in arguments {
+            let scene = (0..scenes.val.len()).find(|&index| argument.to_str() == Some(&scenes.val.name(index)));
+            match scene {
+                Some(index) if !argument.exists() => inputs.push(Input::Scene(index)),
+                _ => inputs.extend(data::list_images(std::slice::from_ref(argument))?.into_iter().map(Input::File)),
+            }
+        }
+        Ok(Inputs { inputs, scenes, exif })
+    }
+
+    /// The class of a built-in image.
+    fn truth(&self, index: usize) -> Option<&str> {
+        match self.inputs[index] {
+            Input::Scene(scene) => Some(&self.scenes.classes[self.scenes.val.label(scene) as usize]),
+            Input::File(_) => None,
+        }
+    }
+}
+
+impl Source for Inputs {
     fn len(&self) -> usize {
-        self.paths.len()
+        self.inputs.len()
     }
 
     fn label(&self, _: usize) -> u32 {
@@ -115,10 +167,16 @@ impl Source for Files {
     }
 
     fn name(&self, index: usize) -> Cow<'_, str> {
-        self.paths[index].to_string_lossy()
+        match &self.inputs[index] {
+            Input::File(path) => path.to_string_lossy(),
+            Input::Scene(scene) => self.scenes.val.name(*scene),
+        }
     }
 
     fn read(&self, index: usize) -> data::Result<Image> {
-        data::decode_file(&self.paths[index], self.exif)
+        match &self.inputs[index] {
+            Input::File(path) => data::decode_file(path, self.exif),
+            Input::Scene(scene) => self.scenes.val.read(*scene),
+        }
     }
 }

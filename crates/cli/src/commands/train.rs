@@ -48,6 +48,9 @@ pub(crate) struct Train {
     /// Go on with a run [default: the newest in runs]
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["net", "recipe", "Changes", "memorise"])]
     resume: Option<Option<PathBuf>>,
+    /// With --resume: where the newest checkpoint is damaged, go on from the newest one that is intact
+    #[arg(long, requires = "resume")]
+    fall_back: bool,
     #[command(flatten)]
     changes: Changes,
     /// First memorise one batch, as a test that net, rate and data are sound
@@ -143,7 +146,15 @@ impl Train {
         let (net, recipe) = (train::read_net(&run)?, train::read_recipe(&run)?);
         let data = self.data.clone().map_or_else(|| training::data_of(&run), |data| Ok(Some(data)))?;
         let dataset: Dataset = self.reading.open(data.as_deref())?;
-        Ok(Job { net, recipe, dataset, data, place: Place::Resume(run), notes: Vec::new(), memorise: false })
+        Ok(Job {
+            net,
+            recipe,
+            dataset,
+            data,
+            place: Place::Resume { run, fall_back: self.fall_back },
+            notes: Vec::new(),
+            memorise: false,
+        })
     }
 }
 

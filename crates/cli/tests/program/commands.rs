@@ -84,7 +84,7 @@ fn training_evaluating_and_predicting() {
     let ran = place.train("run").and(["--epochs", "30"]).ok();
     contains(
         &ran.out,
-        &["net     dwarf", "3 classes, 24 training and 12 validation images", "top-1 error", "final", "best", "next:"],
+        &["net     dwarf", "3 classes, 24 training and 12 validation images", "top-1 err", "final", "best", "next:"],
     );
     assert_eq!(ran.err, "", "a run without trouble warns of nothing");
     for file in ["net.toml", "recipe.toml", "plan.txt", "run.json", "events.jsonl", "metrics.csv", "curves.svg"] {
@@ -99,6 +99,9 @@ fn training_evaluating_and_predicting() {
     contains(&fs::read_to_string(place.path("tables/confusion.csv")).unwrap(), &["4"]);
     let result: serde_json::Value = serde_json::from_str(&evaluate().and(["--json", "--views", "10"]).ok().out).unwrap();
     assert_eq!((&result["images"], &result["views"], &result["top1_correct"]), (&12.into(), &10.into(), &12.0.into()));
+    let scene = alexnet!("predict", "--weights", place.path("run"), "scenes/val/00003").ok().out;
+    let scene: serde_json::Value = serde_json::from_str(&scene).unwrap();
+    assert!(scene["image"] == "scenes/val/00003" && scene["truth"].is_string(), "{scene}");
     place.write("photos/broken.jpg", "no picture");
     let pattern = place.path("photos/val/*/1.bmp");
     let ran = alexnet!(
