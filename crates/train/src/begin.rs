@@ -49,7 +49,6 @@ impl<'a> Session<'a> {
         Ok(Session {
             step: position.step,
             span,
-            reached: false,
             training: training(dataset, config, &pipeline, position),
             rates: schedule.rates(position.step),
             schedule,

@@ -121,6 +121,8 @@ pub struct Progress {
     pub running: Running,
     /// Of the watch for a loss that stays at ln(classes).
     pub watch: Watch,
+    /// Whether the recipe's loss to stop at has been reached.
+    pub reached: bool,
     /// The last evaluation.
     pub last: Option<Metrics>,
     /// The evaluation with the lowest top-1 error, the earliest of equals.

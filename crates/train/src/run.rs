@@ -88,7 +88,7 @@ pub fn run(
 
 impl Session<'_> {
     fn train(mut self) -> Result<Outcome> {
-        while self.step < self.span.steps && !self.reached {
+        while self.step < self.span.steps && !self.progress.reached {
             if self.evaluation_due() {
                 self.evaluate()?;
             }

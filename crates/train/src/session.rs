@@ -21,8 +21,6 @@ pub(crate) struct Session<'a> {
     pub(crate) exec: &'a mut dyn Executor,
     pub(crate) step: u32,
     pub(crate) span: Span,
-    /// Whether the recipe's loss to stop at has been reached.
-    pub(crate) reached: bool,
     pub(crate) training: Training,
     pub(crate) schedule: Scheduler,
     pub(crate) hyper: Hyper,
@@ -218,7 +216,7 @@ impl Session<'_> {
         let classes = self.exec.net().classes();
         let stuck = self.progress.watch.observe(u64::from(done.images), done.nll_sum, classes, self.span);
         self.stuck = self.stuck.or(stuck);
-        self.reached |= self.config.recipe.stop_below.is_some_and(|target| loss < target);
+        self.progress.reached |= self.config.recipe.stop_below.is_some_and(|target| loss < target);
         Ok(())
     }
 

@@ -262,6 +262,10 @@ fn one_batch_is_learnt_by_heart() {
     assert!(f64::from_bits(steps.last().unwrap().1) < 0.01);
     assert!(steps.len() < 500, "{}", steps.len());
     assert_eq!(saved.manifest().position.step as usize, steps.len());
+    let dir = RunDir::open(&folder.path().join("run")).unwrap();
+    let (outcome, again) = go(&dir, &recipe, Start::Resume { fall_back: false }, 1, None);
+    assert!(matches!(outcome.unwrap(), Outcome::Finished(_)));
+    assert!(losses(&again).is_empty(), "what was reached stays reached");
 
     let dir = RunDir::create(&folder.path().join("self-test")).unwrap();
     let config = RunConfig {
