@@ -142,3 +142,20 @@ fn inspection_changes_no_bit() {
         assert!(run(false) == run(true), "{name}");
     }
 }
+
+/// Memory is shared more tightly in inference: whatever was overwritten too early would show.
+#[test]
+fn inference_gives_the_bits_of_testing_in_training() {
+    let _alone = ALONE.lock().unwrap_or_else(|poison| poison.into_inner());
+    for name in NETS.iter().chain(&["scenes"]) {
+        let net = Net::preset(name).unwrap();
+        let batch = batch(&net, 3);
+        let run = |mode, inspect| {
+            let mut exec = cpu::prepare(&net, 4, mode, &Options { threads: Some(2), isa: None, inspect }).unwrap();
+            exec.load(Kind::Weights, &net.initial_params(3)).unwrap();
+            exec.forward(&batch).unwrap().iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
+        };
+        let expected = run(Mode::Train, false);
+        assert!(run(Mode::Infer, false) == expected && run(Mode::Infer, true) == expected, "{name}");
+    }
+}
