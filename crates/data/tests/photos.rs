@@ -30,7 +30,8 @@ fn a_thousand_photos_are_read_and_none_is_bad() {
         Ok(folder) => folder,
         Err(reason) => {
             assert!(std::env::var_os("ALEXNET_NO_SKIPS").is_none_or(|v| v != "1"), "skipped: {reason}");
-            println!("skipped: {reason}");
+            // Past the test runner, which keeps to itself what passing tests print.
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("skipped: {reason}\n").as_bytes());
             return;
         }
     };
