@@ -108,7 +108,10 @@ fn of_train(error: &train::Error) -> Advice {
         RecipeFit { .. } => {
             usage("choose another recipe with --recipe, or edit one: `alexnet recipe NAME > my.toml`, then `--recipe my.toml`")
         }
-        Dataset { .. } => failed("compare the data set's folders with what `alexnet describe --net RUN` says of the net"),
+        Dataset { .. } => failed(
+            "training takes a folder of images for each class, and validation some of each: DIR/val/CLASS/*, or several images \
+             a class; a recipe without `plateau` can do without",
+        ),
         InUse { .. } => failed("wait for that run to end, or train into another directory with --run"),
         Occupied { path } => failed(format!(
             "go on with it by `alexnet train --resume {}`, or choose another directory with --run",

@@ -86,7 +86,7 @@ pub(crate) fn run(job: &Job, reading: &Reading, common: &Common) -> Result<()> {
     if job.memorise {
         memorise(job, &dataset, &engine, &config, &mut listeners, &stop)?;
     }
-    let outcome = train::run(&mut executor, &dataset, &config, &mut listeners, &stop)?;
+    let outcome = train::run(&mut executor, &dataset, &config, &mut listeners, &stop).inspect_err(|_| discard(&dir))?;
     let summary = listeners.console.summary(began.elapsed());
     listeners.console.say(&format!("\n{summary}"));
     conclude(&outcome, job, dir.path(), common, &mut listeners.console)
@@ -233,6 +233,17 @@ impl Place {
 fn remember_origin(job: &Job, dir: &RunDir) -> Result<()> {
     let data = job.data.as_ref().map(fs::canonicalize).transpose()?;
     Ok(dir.write(ORIGIN, &format!("{}\n", serde_json::to_string(&Origin { data })?))?)
+}
+
+/// Takes a directory away in which no run has begun: one that holds nothing but what was put there here.
+fn discard(dir: &RunDir) {
+    let path = dir.path();
+    if !path.join("recipe.toml").exists() {
+        // A directory that stays behind does no harm.
+        let _ = fs::remove_file(path.join(ORIGIN));
+        let _ = fs::remove_file(path.join(".lock"));
+        let _ = fs::remove_dir(path);
+    }
 }
 
 /// The folder of the data that a run was begun on; `None` for the built-in data.

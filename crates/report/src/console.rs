@@ -36,17 +36,17 @@ const LIVE_EVERY: Duration = Duration::from_millis(100);
 const BAD_SHOWN: usize = 10;
 /// With a mark behind them, rows fill the 80 columns of a terminal.
 const COLUMNS: [(&str, usize); 8] = [
-    ("epoch", 6),
+    ("epoch", 5),
     ("rate", 8),
     ("loss", 9),
     ("top-1 err", 11),
     ("loss", 9),
     ("top-1 err", 11),
     ("top-5 err", 11),
-    ("images/s", 9),
+    ("images/s", 10),
 ];
 /// Above the columns: what the losses and errors are of.
-const GROUPS: [(&str, usize); 3] = [("", 14), ("training", 20), ("validation", 31)];
+const GROUPS: [(&str, usize); 3] = [("", 13), ("training", 20), ("validation", 31)];
 
 /// Lines on the console; warnings go to `err`, everything else to `out`. A console that nobody reads any more falls silent.
 pub struct Console {

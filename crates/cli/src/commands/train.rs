@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use data::Dataset;
 use net::Net;
+use report::format;
 use train::{LayerRate, Recipe, recipe_for};
 
 use crate::dataset::Reading;
@@ -120,7 +121,7 @@ impl Train {
                 net.classes(),
                 dataset.name,
                 asked.name(),
-                asked.classes()
+                format::count(asked.classes() as u64)
             ));
         }
         let place = match &self.run {

@@ -90,6 +90,17 @@ fn all_bad_images_are_reported_at_once() {
 }
 
 #[test]
+fn a_schedule_that_needs_validation_images_and_has_none() {
+    let place = Place::new();
+    let plateau = "rate = 0.001\nplateau = { factor = 0.1, times = 3, patience = 1 }";
+    place.write("recipe.toml", RECIPE.replace("rate = 0.001", plateau));
+    fs::remove_dir_all(place.path("photos/val")).unwrap();
+    let error = place.train("run").and(["--val-fraction", "0"]).fails(1);
+    contains(&error, &["`photos`", "validation"]);
+    assert!(!place.path("run").exists(), "no run has begun");
+}
+
+#[test]
 fn a_picture_of_one_pixel_is_a_picture() {
     let place = Place::new();
     place.write("photos/train/blue/pixel.bmp", bmp(1, [0, 0, 255], 0));
