@@ -4,7 +4,8 @@
     python bench/compare.py --python VENV/bin/python [--mode train] [--style plain] [--batch 128] [--rounds 5] [--no-record]
 
 The machine's speed drifts, so only runs side by side count: the ratio is that of the medians over the rounds, and the
-spread of the rounds' own ratios is printed beside it. A run that fails ends the comparison with an error.
+spread of the rounds' own ratios is printed beside it. CPU time, summed over threads, is kept too: it suffers less from what
+else runs on the machine. A run that fails ends the comparison with an error.
 """
 import argparse
 import datetime
@@ -59,7 +60,14 @@ def our_program():
 def summary(runs):
     ms = [run["ms"] for run in runs]
     median = statistics.median(ms)
-    return {"ms_median": round(median, 2), "ms_min": min(ms), "ms_max": max(ms), "images_per_s": round(runs[0]["batch"] / median * 1e3, 2)}
+    cpu_ms = [run["cpu_ms"] for run in runs if run["cpu_ms"] is not None]
+    return {
+        "ms_median": round(median, 2),
+        "ms_min": min(ms),
+        "ms_max": max(ms),
+        "images_per_s": round(runs[0]["batch"] / median * 1e3, 2),
+        "cpu_ms_median": statistics.median(cpu_ms) if cpu_ms else None,
+    }
 
 
 def main():
@@ -87,7 +95,8 @@ def main():
     ours_all, peer_all = summary(ours), summary(peer)
     ratio = peer_all["ms_median"] / ours_all["ms_median"]
     for name, found in ((ours[0]["program"], ours_all), (peer[0]["program"], peer_all)):
-        print(f"{name:24} {found['images_per_s']:8.2f} images/s  {found['ms_median']:8.1f} ms [{found['ms_min']:.1f}, {found['ms_max']:.1f}]")
+        print(f"{name:24} {found['images_per_s']:8.2f} images/s  {found['ms_median']:8.1f} ms [{found['ms_min']:.1f}, {found['ms_max']:.1f}]"
+              f"  CPU time {found['cpu_ms_median']} ms a step")
     print(f"ours is {ratio:.2f} times as fast (by round {min(ratios):.2f} to {max(ratios):.2f})")
     if args.no_record:
         return

@@ -115,11 +115,12 @@ def main():
     step = work(args.mode, args.style, args.batch)
     for _ in range(args.warmup):
         step()
-    ms = []
+    ms, cpu_begin = [], time.process_time()
     for _ in range(args.iters):
         start = time.perf_counter()
         step()
         ms.append((time.perf_counter() - start) * 1e3)
+    cpu_ms = (time.process_time() - cpu_begin) * 1e3 / args.iters
     median = statistics.median(ms)
     print(
         json.dumps(
@@ -134,6 +135,7 @@ def main():
                 "ms_min": round(min(ms), 2),
                 "ms_max": round(max(ms), 2),
                 "images_per_s": round(args.batch / median * 1e3, 2),
+                "cpu_ms": round(cpu_ms),
                 "preload": os.environ.get("LD_PRELOAD", ""),
                 "malloc": {key: value for key, value in os.environ.items() if key.startswith("MALLOC_") or key == "GLIBC_TUNABLES"},
             }

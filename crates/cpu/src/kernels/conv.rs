@@ -5,6 +5,7 @@
 //! stride. [`panels`] and [`lines`] then cut blocks of the matrix `[(c, r, s), (p, q)]` out of it.
 
 use super::gemm::LINE;
+use super::strided::copy_every;
 use super::{Target, by_isa};
 
 /// One group's convolution of one image: `[c, h, w] → [·, p, q]`.
@@ -85,12 +86,7 @@ by_isa! {
                     out[..begin].fill(0.0);
                     out[end..].fill(0.0);
                     if begin < end {
-                        let from = &row[begin * stride + f - win.left..];
-                        if stride == 1 {
-                            out[begin..end].copy_from_slice(&from[..end - begin]);
-                        } else {
-                            out[begin..end].iter_mut().zip(from.iter().step_by(stride)).for_each(|(out, &x)| *out = x);
-                        }
+                        copy_every(&row[begin * stride + f - win.left..], stride, &mut out[begin..end]);
                     }
                 }
             }

@@ -15,6 +15,7 @@ mod matrix;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod softmax;
+mod strided;
 pub(crate) mod transpose;
 pub(crate) mod update;
 

@@ -3,6 +3,7 @@
 use net::window;
 
 use super::by_isa;
+use super::strided::copy_every;
 
 /// The geometry of pooling one map `[h, w] → [p, q]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,10 +86,8 @@ by_isa! {
                         continue;
                     }
                     let first = begin * stride + f - win.left;
-                    let runs = sorted[f * phase..][begin..end].iter_mut().zip(&mut sorted_keys[f * phase..][begin..end]);
-                    for ((value, key), (&x, &k)) in runs.zip(columns[first..].iter().zip(&column_keys[first..]).step_by(stride)) {
-                        (*value, *key) = (x, k);
-                    }
+                    copy_every(&columns[first..], stride, &mut sorted[f * phase..][begin..end]);
+                    copy_every(&column_keys[first..], stride, &mut sorted_keys[f * phase..][begin..end]);
                 }
                 best.fill(f32::NEG_INFINITY);
                 best_keys.fill(f32::INFINITY);
