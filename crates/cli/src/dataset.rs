@@ -6,31 +6,60 @@ use std::sync::Arc;
 
 use clap::Args;
 use data::{BadImages, Dataset, Image, OpenOptions, Source};
+use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
 
 /// how images are read.
-#[derive(Args)]
+#[derive(Args, Clone, Serialize, Deserialize)]
 pub(crate) struct Reading {
     /// Threads that decode images [default: as --threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[serde(skip)]
     loader_threads: Option<u16>,
-    /// Share of each class held out for validation where the data set has no val folder
-    #[arg(long, value_name = "F", default_value_t = 0.1, value_parser = fraction)]
-    val_fraction: f64,
-    /// What to do about images that cannot be read: stop at the first, skip and list them, or report all of them
-    #[arg(long, value_name = "stop|skip|report", default_value_t = BadImages::Stop)]
-    bad_images: BadImages,
+    /// Share of each class held out for validation where the data set has no val folder [default: 0.1]
+    #[arg(long, value_name = "F", value_parser = fraction)]
+    val_fraction: Option<f64>,
+    /// What to do about images that cannot be read: stop at the first, skip and list them, or report all of them [default: stop]
+    #[arg(long, value_name = "stop|skip|report")]
+    #[serde(with = "as_text")]
+    bad_images: Option<BadImages>,
     /// Ignore the orientation that cameras note in their files
     #[arg(long)]
     no_exif_rotation: bool,
 }
 
+/// A policy by the name that it has on the command line.
+mod as_text {
+    use data::BadImages;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(policy: &Option<BadImages>, serializer: S) -> Result<S::Ok, S::Error> {
+        policy.as_ref().map(ToString::to_string).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BadImages>, D::Error> {
+        Option::<String>::deserialize(deserializer)?.map(|name| name.parse().map_err(de::Error::custom)).transpose()
+    }
+}
+
 impl Reading {
+    /// What is given here, else what `earlier` says.
+    pub(crate) fn or(self, earlier: &Reading) -> Reading {
+        Reading {
+            loader_threads: self.loader_threads,
+            val_fraction: self.val_fraction.or(earlier.val_fraction),
+            bad_images: self.bad_images.or(earlier.bad_images),
+            no_exif_rotation: self.no_exif_rotation || earlier.no_exif_rotation,
+        }
+    }
+
     /// The data set in a folder, or the built-in one. Neither depends on a run's seed, so that runs can be compared.
     pub(crate) fn open(&self, folder: Option<&Path>) -> Result<Dataset> {
-        let options = OpenOptions { val_fraction: self.val_fraction, exif: !self.no_exif_rotation, ..OpenOptions::default() };
+        let usual = OpenOptions::default();
+        let val_fraction = self.val_fraction.unwrap_or(usual.val_fraction);
+        let options = OpenOptions { val_fraction, exif: !self.no_exif_rotation, ..usual };
         match folder {
             Some(folder) => Ok(data::open(folder, &options)?),
             None => Ok(built_in()),
@@ -44,7 +73,7 @@ impl Reading {
 
     /// What to do about images that cannot be read.
     pub(crate) fn bad_images(&self) -> BadImages {
-        self.bad_images
+        self.bad_images.unwrap_or(BadImages::Stop)
     }
 }
 

@@ -8,6 +8,7 @@ mod failure;
 mod hints;
 mod interrupt;
 mod nets;
+mod origin;
 mod recipes;
 mod saved;
 mod terminal;

@@ -10,12 +10,12 @@ use std::time::Instant;
 use data::{Dataset, Preprocessing, Source};
 use net::{Mode, Net};
 use report::{Console, Files, Style, format};
-use serde::{Deserialize, Serialize};
 use train::{Curve, Event, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
 
 use crate::dataset::Reading;
 use crate::engine::Engine;
 use crate::failure::{Context, Failure, Result};
+use crate::origin::Origin;
 use crate::{Common, interrupt, terminal};
 
 /// What is trained on what, and where it is kept.
@@ -25,6 +25,7 @@ pub(crate) struct Job {
     pub(crate) dataset: Dataset,
     /// The data set's folder; `None` for the built-in one.
     pub(crate) data: Option<PathBuf>,
+    pub(crate) reading: Reading,
     pub(crate) place: Place,
     /// What the user should know about how this came about.
     pub(crate) notes: Vec<String>,
@@ -46,18 +47,11 @@ pub(crate) enum Place {
     },
 }
 
-/// What a run directory remembers of the command that began it.
-#[derive(Serialize, Deserialize)]
-struct Origin {
-    /// The data set's folder; absent for the built-in one.
-    data: Option<PathBuf>,
-}
-
-const ORIGIN: &str = "data.json";
 const RUNS: &str = "runs";
 
 /// Trains. Nothing is written before everything that can be checked has been.
-pub(crate) fn run(job: &Job, reading: &Reading, common: &Common) -> Result<()> {
+pub(crate) fn run(job: &Job, common: &Common) -> Result<()> {
+    let reading = &job.reading;
     let engine = Engine::new(common.threads())?;
     let mut executor = engine.prepare(&job.net, job.recipe.micro(), Mode::Train)?;
     let dir = job.place.open()?;
@@ -68,7 +62,7 @@ pub(crate) fn run(job: &Job, reading: &Reading, common: &Common) -> Result<()> {
     let start = match job.place {
         Place::Resume { fall_back, .. } => Start::Resume { fall_back },
         _ => {
-            remember_origin(job, &dir)?;
+            Origin::new(job.data.as_deref(), &job.reading)?.write(&dir)?;
             Start::Initial
         }
     };
@@ -229,30 +223,14 @@ impl Place {
     }
 }
 
-/// Keeps where the data is, for `--resume`.
-fn remember_origin(job: &Job, dir: &RunDir) -> Result<()> {
-    let data = job.data.as_ref().map(fs::canonicalize).transpose()?;
-    Ok(dir.write(ORIGIN, &format!("{}\n", serde_json::to_string(&Origin { data })?))?)
-}
-
 /// Takes a directory away in which no run has begun: one that holds nothing but what was put there here.
 fn discard(dir: &RunDir) {
     let path = dir.path();
     if !path.join("recipe.toml").exists() {
+        Origin::remove(path);
         // A directory that stays behind does no harm.
-        let _ = fs::remove_file(path.join(ORIGIN));
         let _ = fs::remove_file(path.join(".lock"));
         let _ = fs::remove_dir(path);
-    }
-}
-
-/// The folder of the data that a run was begun on; `None` for the built-in data.
-pub(crate) fn data_of(run: &Path) -> Result<Option<PathBuf>> {
-    let path = run.join(ORIGIN);
-    let read = || -> Result<Origin> { Ok(serde_json::from_slice(&fs::read(&path)?)?) };
-    match read() {
-        Ok(origin) => Ok(origin.data),
-        Err(failure) => Err(failure.context(path.display().to_string()).hint("say where the data is with --data DIR")),
     }
 }
 

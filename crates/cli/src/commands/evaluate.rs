@@ -14,6 +14,7 @@ use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::dataset::{self, Reading};
 use crate::engine::Engine;
 use crate::failure::{Context, Failure, Result};
+use crate::origin::Origin;
 use crate::saved::{self, Loaded, Weights};
 use crate::{Common, interrupt, terminal};
 
@@ -30,7 +31,7 @@ Examples:
 pub(crate) struct Evaluate {
     #[command(flatten)]
     weights: Weights,
-    /// The data set's folder [default: the built-in images]
+    /// The data set's folder [default: the one that the run was trained on]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Views of each image whose probabilities are averaged: 1 or 10
@@ -50,17 +51,25 @@ pub(crate) struct Evaluate {
 }
 
 impl Evaluate {
+    /// What is given, else what the run directory remembers; a checkpoint that lies in none is measured on the built-in images.
+    fn data_and_reading(&self) -> (Option<PathBuf>, Reading) {
+        match Origin::of_run(Origin::run_of(&self.weights.weights), self.data.as_deref(), &self.reading) {
+            Ok(origin) => (origin.data, origin.reading),
+            Err(_) => (None, self.reading.clone()),
+        }
+    }
+
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let engine = Engine::new(common.threads())?;
-        let dataset = self.reading.open(self.data.as_deref())?;
+        let (data, reading) = self.data_and_reading();
+        let dataset = reading.open(data.as_deref())?;
         let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, self.batch.into())?;
         let classes = &saved.manifest().classes;
         let source = dataset::validation_as(&dataset, classes)?;
         let mut console = Console::with_outputs(self.progress_style(common), Box::new(io::stderr()), Box::new(io::stderr()));
         dataset.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
         let stop = interrupt::flag("nothing has been written")?;
-        let options =
-            EvaluateOptions { views: self.views, threads: self.reading.threads(&engine), bad: self.reading.bad_images() };
+        let options = EvaluateOptions { views: self.views, threads: reading.threads(&engine), bad: reading.bad_images() };
         let result = evaluate(&mut executor, &source, &pipeline, &options, &stop, &mut |done, total| {
             console.progress(&[format!("evaluating: {} of {}", format::count(done), format::of(total, "image", "images"))]);
         })?;

@@ -10,6 +10,7 @@ use train::{LayerRate, Recipe, recipe_for};
 
 use crate::dataset::Reading;
 use crate::failure::{Context, Failure, Result};
+use crate::origin::Origin;
 use crate::training::{self, Job, Place};
 use crate::{Common, nets, recipes};
 
@@ -101,7 +102,7 @@ impl Train {
             Some(run) => self.resumed(run.as_deref())?,
             None => self.new_job()?,
         };
-        training::run(&job, &self.reading, common)
+        training::run(&job, common)
     }
 
     /// A run from the beginning.
@@ -128,7 +129,16 @@ impl Train {
             Some(path) => Place::Here(path.clone()),
             None => Place::Next(format!("{}-{}", net.name(), dataset.name)),
         };
-        Ok(Job { net, recipe, dataset, data: self.data.clone(), place, notes, memorise: self.memorise })
+        Ok(Job {
+            net,
+            recipe,
+            dataset,
+            data: self.data.clone(),
+            reading: self.reading.clone(),
+            place,
+            notes,
+            memorise: self.memorise,
+        })
     }
 
     /// The recipe that was asked for, else the net's own, else the one of the default net.
@@ -145,13 +155,14 @@ impl Train {
     fn resumed(&self, run: Option<&Path>) -> Result<Job> {
         let run = run.map_or_else(training::newest_run, |run| Ok(run.to_path_buf()))?;
         let (net, recipe) = (train::read_net(&run)?, train::read_recipe(&run)?);
-        let data = self.data.clone().map_or_else(|| training::data_of(&run), |data| Ok(Some(data)))?;
-        let dataset: Dataset = self.reading.open(data.as_deref())?;
+        let Origin { data, reading } = Origin::of_run(&run, self.data.as_deref(), &self.reading)?;
+        let dataset: Dataset = reading.open(data.as_deref())?;
         Ok(Job {
             net,
             recipe,
             dataset,
             data,
+            reading,
             place: Place::Resume { run, fall_back: self.fall_back },
             notes: Vec::new(),
             memorise: false,

@@ -153,3 +153,18 @@ fn options_change_the_recipe_that_is_kept() {
     let recipe = fs::read_to_string(place.path("run/recipe.toml")).unwrap();
     contains(&recipe, &["epochs = 2", "batch = 8", "micro_batch = 3", "rate = 0.0005", "seed = 99", "views = 10", "conv1"]);
 }
+
+#[test]
+fn a_run_remembers_its_data_and_how_it_was_read() {
+    let place = Place::new();
+    fs::remove_dir_all(place.path("photos/val")).unwrap();
+    place.write("photos/train/blue/broken.jpg", "no picture");
+    place.train("run").and(["--val-fraction", "0.4", "--bad-images", "skip"]).ok();
+    let evaluate =
+        |args: &[&str]| alexnet!("evaluate", "--json", "--weights", place.path("run")).and(args.iter().copied()).ok().out;
+    let remembered = evaluate(&[]);
+    let told = alexnet!("evaluate", "--json", "--weights", place.path("run"), "--data", place.path("photos"));
+    assert_eq!(remembered, told.and(["--val-fraction", "0.4", "--bad-images", "skip"]).ok().out);
+    assert_ne!(remembered, evaluate(&["--val-fraction", "0.1"]), "what is given now counts");
+    alexnet!("train", "--resume", place.path("run")).ok();
+}
