@@ -15,7 +15,7 @@ use crate::run::{RunConfig, Start, statistics};
 use crate::schedule::Curve;
 use crate::session::{Newest, Session, Training};
 use crate::split::Splitter;
-use crate::{Error, Event, Log, Result, Scheduler, Span, initial_params};
+use crate::{Error, Event, Log, Recipe, Result, Scheduler, Span, initial_params};
 
 impl<'a> Session<'a> {
     /// Checks that everything fits, describes the run in its folder, measures the data, loads the executor and starts the
@@ -28,7 +28,12 @@ impl<'a> Session<'a> {
         stop: &'a AtomicBool,
     ) -> Result<Session<'a>> {
         let began = Instant::now();
-        check(exec, dataset, config)?;
+        check(exec.net(), dataset, config.recipe)?;
+        if exec.capacity() < config.recipe.micro() {
+            let (room, images) = (exec.capacity(), config.recipe.micro());
+            let message = format!("the engine has room for {room} images, the recipe asks for {images}");
+            return Err(Error::RecipeFit { key: "micro_batch".into(), message });
+        }
         let identity = DatasetId::of(dataset);
         let (saved, warnings) = find_checkpoint(exec.net(), config, &identity)?;
         let span = span_of(dataset, config);
@@ -77,9 +82,8 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Whether net, recipe, data and executor fit each other.
-fn check(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>) -> Result<()> {
-    let (net, recipe) = (exec.net(), config.recipe);
+/// Whether net, data and recipe fit each other.
+pub(crate) fn check(net: &Net, dataset: &Dataset, recipe: &Recipe) -> Result<()> {
     recipe.fits(net)?;
     let data = |message: String| Error::Dataset { dataset: dataset.name.clone(), message };
     if dataset.train.is_empty() {
@@ -92,10 +96,6 @@ fn check(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>) -> Resu
     let schedules = [Some(&recipe.schedule), recipe.bias_schedule.as_ref()];
     if dataset.val.is_empty() && schedules.into_iter().flatten().any(|s| matches!(s.curve, Curve::Plateau(_))) {
         return Err(data("a plateau schedule needs validation images, and there are none".into()));
-    }
-    if exec.capacity() < recipe.micro() {
-        let message = format!("the engine has room for {} images, the recipe asks for {}", exec.capacity(), recipe.micro());
-        return Err(Error::RecipeFit { key: "micro_batch".into(), message });
     }
     Ok(())
 }

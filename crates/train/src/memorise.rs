@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use data::{LoaderOptions, Pipeline, TrainLoader};
 use net::{Batch, Executor, Hyper, Kind, Net, ParamSet, StepInfo};
 
+use crate::begin::check;
 use crate::run::{RunConfig, statistics};
 use crate::split::Splitter;
 use crate::{Error, Event, Log, Recipe, Result, Scheduler, Span};
@@ -53,6 +54,7 @@ pub fn self_test(
     log: &mut dyn Log,
     stop: &AtomicBool,
 ) -> Result<Option<Memorised>> {
+    check(exec.net(), dataset, config.recipe)?;
     let measured = statistics(dataset, config, log)?;
     let pipeline = Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?;
     let loading = LoaderOptions {

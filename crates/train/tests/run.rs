@@ -345,7 +345,12 @@ fn data_that_cannot_train_is_an_error() {
             revision: String::new(),
         };
         let mut exec = engine(&net(), recipe.micro(), 1);
-        train::run(&mut exec, data, &config, &mut train::Silent, &AtomicBool::new(false)).unwrap_err().to_string()
+        let stop = AtomicBool::new(false);
+        let error = train::run(&mut exec, data, &config, &mut train::Silent, &stop).unwrap_err().to_string();
+        let options = MemoriseOptions::default();
+        let of_test = train::self_test(&mut exec, data, &config, options, &mut train::Silent, &stop).unwrap_err();
+        assert_eq!(of_test.to_string(), error, "the self-test does not spend minutes on a run that cannot be");
+        error
     };
     let none = || std::sync::Arc::new(Quarters { images: 0, split: 0 });
     assert_eq!(fault(&data::Dataset { train: none(), ..dataset() }), "data set `quarters`: there are no images to train on");
