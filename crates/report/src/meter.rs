@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use train::Step;
 
-/// Steps older than a few times this hardly count.
-const WINDOW_S: f64 = 20.0;
+/// Steps that are a few times this many steps ago hardly count. Counted in steps, so that a small net's fast fall is not
+/// averaged away and a large net's few steps a minute are not noise.
+const WINDOW_STEPS: f64 = 50.0;
 
 /// Sums over steps.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,7 +54,7 @@ impl Sums {
 pub(crate) struct Meter {
     /// All steps of this process.
     pub(crate) total: Sums,
-    /// The steps of the last seconds.
+    /// The last steps.
     pub(crate) recent: Sums,
     steps: u32,
     evaluation_seconds: f64,
@@ -64,7 +65,7 @@ impl Meter {
     pub(crate) fn step(&mut self, step: &Step) {
         self.steps += 1;
         self.total.add(step, 1.0);
-        self.recent.add(step, (-step.seconds / WINDOW_S).exp());
+        self.recent.add(step, (-1.0 / WINDOW_STEPS).exp());
     }
 
     /// Counts an evaluation's time.
