@@ -172,13 +172,12 @@ fn curve(curve: &Curve) -> &'static str {
 
 /// Says how it ended and what can be done next.
 fn conclude(outcome: &Outcome, job: &Job, run: &Path, common: &Common, console: &mut Console) -> Result<()> {
-    let data = job.data.as_ref().map_or_else(String::new, |data| format!(" --data {}", quoted(data)));
     let name = quoted(run);
     match outcome {
         Outcome::Finished(_) => {
             let image = if job.data.is_some() { "IMAGE" } else { "scenes/val/00000" };
             console.say(&format!(
-                "curves in {}\n\nnext:\n  alexnet evaluate --weights {name}{data}\n  alexnet predict --weights {name} {image}",
+                "curves in {}\n\nnext:\n  alexnet evaluate --weights {name}\n  alexnet predict --weights {name} {image}",
                 run.join("curves.svg").display()
             ));
             if common.quiet { terminal::print(&format!("{}\n", run.display())) } else { Ok(()) }

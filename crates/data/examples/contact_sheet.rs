@@ -5,11 +5,11 @@ use std::{env, error::Error, fs::File, io::BufWriter};
 use data::scenes;
 
 /// Pictures of each class.
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 8;
 /// Screen pixels of an image's pixel.
-const ZOOM: usize = 2;
+const ZOOM: usize = 1;
 /// Pixels between two images.
-const GAP: usize = 2;
+const GAP: usize = 1;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::args().nth(1).ok_or("usage: contact_sheet FILE.png [SEED]")?;

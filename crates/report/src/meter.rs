@@ -6,7 +6,7 @@ use train::Step;
 
 /// Steps that are a few times this many steps ago hardly count. Counted in steps, so that a small net's fast fall is not
 /// averaged away and a large net's few steps a minute are not noise.
-const WINDOW_STEPS: f64 = 50.0;
+const WINDOW_STEPS: f64 = 20.0;
 
 /// Sums over steps.
 #[derive(Debug, Clone, Copy, Default)]
