@@ -1,4 +1,4 @@
-//! Checkpoints: a folder `step-XXXXXXXX` that is either whole or not there.
+//! Checkpoints: a folder `step-NNNNNNNN` that is either whole or not there.
 //!
 //! ```text
 //! weights.safetensors     the parameters
