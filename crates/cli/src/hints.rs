@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
-use crate::failure::{FAILED, USAGE};
+use crate::failure::{FAILED, INTERRUPTED, USAGE};
 
 /// What an error means to the user.
 #[derive(Debug)]
@@ -81,6 +81,11 @@ fn of_data(error: &data::Error) -> Advice {
         Preprocessing(_) => {
             usage("choose a recipe that suits the net's input with --recipe, or edit one: `alexnet recipe scenes > my.toml`")
         }
+        Stopped { .. } => Advice {
+            code: INTERRUPTED,
+            hint: "no step has been taken: give the command again, or `alexnet train --resume RUN` if the directory RUN is there"
+                .into(),
+        },
         Statistics(_) => failed("the file is damaged or another run's; use another checkpoint of the run"),
         _ => failed("try fewer --loader-threads"),
     }

@@ -77,10 +77,9 @@ pub(crate) fn run(job: &Job, common: &Common) -> Result<()> {
     let stop = interrupt::flag("the step is finished and a checkpoint is written")?;
     let dataset = in_memory(&job.dataset, &job.recipe.preprocessing);
     let began = Instant::now();
-    if job.memorise {
-        memorise(job, &dataset, &engine, &config, &mut listeners, &stop)?;
-    }
-    let outcome = train::run(&mut executor, &dataset, &config, &mut listeners, &stop).inspect_err(|_| discard(&dir))?;
+    let memorised = if job.memorise { memorise(job, &dataset, &engine, &config, &mut listeners, &stop) } else { Ok(()) };
+    let outcome = memorised.and_then(|()| Ok(train::run(&mut executor, &dataset, &config, &mut listeners, &stop)?));
+    let outcome = outcome.inspect_err(|_| discard(&dir))?;
     let summary = listeners.console.summary(began.elapsed());
     listeners.console.say(&format!("\n{summary}"));
     conclude(&outcome, job, dir.path(), common, &mut listeners.console)

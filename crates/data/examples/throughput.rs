@@ -1,5 +1,6 @@
 //! How many images a second a loader delivers: `cargo run --release -p alexnet-data --example throughput -- DIR [THREADS]`.
 
+use std::ops::ControlFlow::Continue;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let p = Preprocessing::default();
 
     let started = Instant::now();
-    let (statistics, bad) = Statistics::compute(&*dataset.train, &p, threads, BadImages::Skip, &mut |_, _| {})?;
+    let (statistics, bad) = Statistics::compute(&*dataset.train, &p, threads, BadImages::Skip, &mut |_, _| Continue(()))?;
     let images_per_s = dataset.train.len() as f64 / started.elapsed().as_secs_f64();
     println!("statistics: {} images ({} bad), {threads} threads, {images_per_s:.0} images/s", statistics.images, bad.len());
 

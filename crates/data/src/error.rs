@@ -99,6 +99,14 @@ pub enum Error {
     /// Loader options that cannot work.
     #[error("loader: {0}")]
     Loader(String),
+    /// The caller asked to stop.
+    #[error("stopped after {done} of {images} images")]
+    Stopped {
+        /// Images measured.
+        done: usize,
+        /// Images in all.
+        images: usize,
+    },
     /// The system gives no threads.
     #[error("loader threads cannot start")]
     Threads(#[source] io::Error),

@@ -1,5 +1,6 @@
 //! What is measured once on the training images and kept with the run.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
@@ -130,16 +131,16 @@ impl Scratch {
 
 impl Statistics {
     /// Measures every image of `source`; the result is the same bit for bit whatever `threads` is. `progress` hears of
-    /// (images done, images in all). Also returns the bad images that were left out, sorted.
+    /// (images done, images in all) and may break it off. Also returns the bad images that were left out, sorted.
     ///
     /// # Errors
-    /// As `bad` says for images that cannot be read; where there is not one good image.
+    /// As `bad` says for images that cannot be read; where there is not one good image; where `progress` broke it off.
     pub fn compute(
         source: &dyn Source,
         p: &Preprocessing,
         threads: usize,
         bad: BadImages,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(Statistics, Vec<BadImage>)> {
         let (images, c) = (source.len(), p.planes());
         if images == 0 {
@@ -181,9 +182,16 @@ impl Statistics {
             if let (true, Some(Err(error))) = (workers.is_empty(), refused.into_iter().next()) {
                 return Err(Error::Threads(error));
             }
-            for (done, (index, error)) in reports.iter().enumerate() {
+            let mut stopped = None;
+            for (done, (index, error)) in (1..).zip(reports.iter()) {
                 failed.extend(error.map(|e| (index, e)));
-                progress(done + 1, images);
+                if stopped.is_none() && progress(done, images).is_break() {
+                    stopped = Some(Error::Stopped { done, images });
+                    next.store(images, Ordering::Relaxed);
+                }
+            }
+            if let Some(error) = stopped {
+                return Err(error);
             }
             let mut sums = Sums::new(p.stored, c);
             for worker in workers.into_iter().flatten() {

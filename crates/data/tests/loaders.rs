@@ -3,6 +3,7 @@
 mod pictures;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
 use data::{
@@ -15,7 +16,7 @@ use pictures::Pictures;
 const INPUT: Shape = Shape { c: 3, h: 10, w: 10 };
 
 fn pipeline(p: Preprocessing, source: &dyn Source) -> Arc<Pipeline> {
-    let statistics = Statistics::compute(source, &p, 2, BadImages::Skip, &mut |_, _| {}).expect("some good").0;
+    let statistics = Statistics::compute(source, &p, 2, BadImages::Skip, &mut |_, _| Continue(())).expect("some good").0;
     Arc::new(Pipeline::new(p, statistics, INPUT).expect("fits"))
 }
 
@@ -177,12 +178,19 @@ fn a_batch_of_bad_images_is_left_out_and_an_epoch_of_them_is_an_error() {
     let none_good: Arc<dyn Source> = Arc::new(Pictures { images: 9, side: 12, square: true, bad: (0..9).collect() });
     let mut loader = TrainLoader::start(none_good.clone(), pipeline.clone(), options(2, 2, BadImages::Skip), 0, 0);
     assert!(matches!(loader.next(), Err(Error::AllBad { images: 9, .. })));
-    let measured = Statistics::compute(&*none_good, &p, 2, BadImages::Skip, &mut |_, _| {});
+    let measured = Statistics::compute(&*none_good, &p, 2, BadImages::Skip, &mut |_, _| Continue(()));
     assert!(matches!(measured, Err(Error::AllBad { images: 9, .. })));
-    let reported = Statistics::compute(&*none_good, &p, 2, BadImages::Report, &mut |_, _| {});
+    let mut heard = 0;
+    let broken_off = Statistics::compute(&*none_good, &p, 2, BadImages::Skip, &mut |done, _| {
+        heard += 1;
+        if done < 3 { Continue(()) } else { Break(()) }
+    });
+    assert!(matches!(broken_off, Err(Error::Stopped { done: 3, images: 9 })));
+    assert_eq!(heard, 3, "nothing is heard after the end");
+    let reported = Statistics::compute(&*none_good, &p, 2, BadImages::Report, &mut |_, _| Continue(()));
     assert!(matches!(reported, Err(Error::BadImages { bad }) if bad.len() == 9));
     for _ in 0..5 {
-        let stopped = Statistics::compute(&*none_good, &p, 3, BadImages::Stop, &mut |_, _| {}).expect_err("bad");
+        let stopped = Statistics::compute(&*none_good, &p, 3, BadImages::Stop, &mut |_, _| Continue(())).expect_err("bad");
         assert!(stopped.bad_image().is_some_and(|b| b.name == "picture 000"), "the first one, whatever the threads");
     }
 }

@@ -2,6 +2,7 @@
 
 mod pictures;
 
+use std::ops::ControlFlow::Continue;
 use std::sync::Arc;
 
 use data::{
@@ -20,7 +21,7 @@ fn plain() -> Preprocessing {
 }
 
 fn measured(source: &dyn Source, p: &Preprocessing) -> Statistics {
-    Statistics::compute(source, p, 2, BadImages::Stop, &mut |_, _| {}).expect("good images").0
+    Statistics::compute(source, p, 2, BadImages::Stop, &mut |_, _| Continue(())).expect("good images").0
 }
 
 fn options(batch: usize) -> LoaderOptions {
@@ -255,7 +256,8 @@ fn shorter_side_lets_training_crops_roam() {
 fn statistics_are_the_plain_sums_whatever_the_threads() {
     let source = Pictures { images: 23, side: 18, square: false, bad: vec![4, 9] };
     let p = Preprocessing { stored: STORED, ..Preprocessing::default() };
-    let compute = |threads| Statistics::compute(&source, &p, threads, BadImages::Skip, &mut |_, _| {}).expect("some good");
+    let compute =
+        |threads| Statistics::compute(&source, &p, threads, BadImages::Skip, &mut |_, _| Continue(())).expect("some good");
     let (one, bad) = compute(1);
     assert_eq!(bad.iter().map(|b| b.name.as_str()).collect::<Vec<_>>(), ["picture 004", "picture 009"]);
     for threads in [2, 3, 8] {

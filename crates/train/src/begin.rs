@@ -44,7 +44,7 @@ impl<'a> Session<'a> {
         warnings.into_iter().for_each(|text| log.record(&Event::Warning { step: position.step, text }));
         let measured = match &saved {
             Some(saved) => saved.statistics()?,
-            None => statistics(dataset, config, log)?,
+            None => statistics(dataset, config, log, stop)?,
         };
         let pipeline = Arc::new(Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?);
         load(exec, config, saved.as_ref())?;

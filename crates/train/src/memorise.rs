@@ -55,7 +55,7 @@ pub fn self_test(
     stop: &AtomicBool,
 ) -> Result<Option<Memorised>> {
     check(exec.net(), dataset, config.recipe)?;
-    let measured = statistics(dataset, config, log)?;
+    let measured = statistics(dataset, config, log, stop)?;
     let pipeline = Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?;
     let loading = LoaderOptions {
         batch: options.images.max(1),

@@ -1,7 +1,8 @@
 //! The training loop.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::{BadImages, Dataset, Statistics};
 use net::{Executor, ParamSet};
@@ -110,17 +111,24 @@ impl Session<'_> {
     }
 }
 
-/// The statistics of the training images, kept in the run's folder: measured once, then read.
+/// The statistics of the training images, kept in the run's folder: measured once, then read. Preprocessing that uses none
+/// has none measured, except where all bad images are to be reported, which takes a look at each.
 ///
 /// # Errors
-/// Where an image cannot be used, or the file not be written or read.
-pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log) -> Result<Statistics> {
+/// Where an image cannot be used, the file not be written or read, or `stop` became true.
+pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log, stop: &AtomicBool) -> Result<Statistics> {
     let path = config.dir.path().join(STATISTICS);
     if path.exists() {
         return Ok(Statistics::from_tensors(&weights::safetensors::read(&path)?.0)?);
     }
     let recipe = config.recipe;
-    let mut progress = |done, total| log.record(&Event::Statistics { done: done as u64, total: total as u64 });
+    if !recipe.preprocessing.needs_statistics() && config.bad_images != BadImages::Report {
+        return Ok(Statistics::default());
+    }
+    let mut progress = |done, total| {
+        log.record(&Event::Statistics { done: done as u64, total: total as u64 });
+        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
     let (statistics, bad) =
         Statistics::compute(&*dataset.train, &recipe.preprocessing, config.threads, config.bad_images, &mut progress)?;
     if !bad.is_empty() {

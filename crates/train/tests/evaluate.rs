@@ -2,6 +2,7 @@
 
 mod world;
 
+use std::ops::ControlFlow::Continue;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -13,7 +14,7 @@ use world::*;
 fn pipeline() -> Arc<Pipeline> {
     let recipe = recipe();
     let (statistics, _) =
-        Statistics::compute(&*dataset().train, &recipe.preprocessing, 1, BadImages::Stop, &mut |_, _| ()).unwrap();
+        Statistics::compute(&*dataset().train, &recipe.preprocessing, 1, BadImages::Stop, &mut |_, _| Continue(())).unwrap();
     Arc::new(Pipeline::new(recipe.preprocessing, statistics, net().input()).unwrap())
 }
 
