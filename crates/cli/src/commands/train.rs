@@ -44,7 +44,7 @@ pub(crate) struct Train {
     /// A recipe or its TOML file [default: the net's own]
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
-    /// The run's directory [default: runs/<net>-<data>-<n>]
+    /// The run's directory [default: runs/NET-DATA-1, 2, …]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     run: Option<PathBuf>,
     /// Go on with a run [default: the newest in runs]
