@@ -29,6 +29,7 @@ pub use net::Net;
 pub use params::{ParamInfo, ParamSet, Role, Tensor, initialise};
 pub use presets::{PRESETS, Preset};
 pub use shape::{Shape, window};
+pub use text::text_position;
 
 /// The result of everything in this crate and of every [`Executor`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

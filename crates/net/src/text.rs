@@ -79,7 +79,7 @@ impl Net {
     /// With line and column: bad TOML, an unknown key, a wrong type, a layer that does not fit.
     pub fn from_toml(text: &str) -> Result<Net> {
         let at = |offset: usize, message: String| {
-            let (line, column) = position(text, offset);
+            let (line, column) = text_position(text, offset);
             Error::Text { line, column, message }
         };
         let parsed: NetText = toml::from_str(text).map_err(|e| at(e.span().map_or(0, |s| s.start), one_line(e.message())))?;
@@ -134,8 +134,8 @@ fn inline<T: Serialize>(value: &T) -> String {
     text
 }
 
-/// One-based line and column (in characters) of a byte offset.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+/// One-based line and column (in characters) of byte `offset` of a text, for messages about nets and recipes.
+pub fn text_position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(offset)];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;

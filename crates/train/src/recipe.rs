@@ -248,7 +248,7 @@ impl Recipe {
     /// With line and column: bad TOML, an unknown key, a wrong type, a value that cannot be.
     pub fn from_toml(text: &str) -> Result<Recipe> {
         let at = |offset: usize, message: String| {
-            let (line, column) = position(text, offset);
+            let (line, column) = net::text_position(text, offset);
             Error::Text { line, column, message }
         };
         let one_line = |message: &str| message.lines().collect::<Vec<_>>().join(" ");
@@ -366,12 +366,4 @@ fn locate(text: &str, path: &[String]) -> usize {
             None => return offset,
         }
     }
-}
-
-/// One-based line and column (in characters) of a byte offset.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..text.floor_char_boundary(offset)];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (line, column)
 }
