@@ -1,9 +1,14 @@
 //! Pooling: maximum and mean over windows clipped to the image.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(test)]
+mod tests;
+
 use net::window;
 
-use super::by_isa;
 use super::strided::copy_every;
+use super::{Target, by_isa};
 
 /// The geometry of pooling one map `[h, w] → [p, q]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +55,24 @@ fn keep_best(best: &mut f32, best_key: &mut f32, x: f32, key: f32) {
     *best_key = if wins { key } else { *best_key };
 }
 
+/// `y[k, p, q] ← max x` over each window of the maps `x[k, h, w]`; a NaN wins. Where `arg` is not empty, `arg[k, p, q] ← r · S + s`
+/// of the first maximum in row-major order, counted in the unclipped `R × S` window, whose area is at most 256. Of several NaN
+/// the last by column, then by row, wins. Bytes: `4 x + 5 y`.
+pub(crate) fn max(target: Target, win: &PoolWindow, x: &[f32], y: &mut [f32], arg: &mut [u8], scratch: &mut [f32]) {
+    match target.isa() {
+        // SAFETY: a `Target` exists only for an instruction set that the CPU has.
+        #[cfg(target_arch = "x86_64")]
+        crate::Isa::Avx512 if avx512::fits(win) => unsafe { avx512::max(win, x, y, arg) },
+        _ => max_by_rows(target, win, x, y, arg, scratch),
+    }
+}
+
 by_isa! {
-    /// `y[k, p, q] ← max x` over each window of the maps `x[k, h, w]`; a NaN wins. Where `arg` is not empty, `arg[k, p, q] ← r · S + s`
-    /// of the first maximum in row-major order, counted in the unclipped `R × S` window, whose area is at most 256.
+    /// `max` of any geometry.
     ///
     /// Each output row takes three vectorised steps: the maxima of columns with the key `r · S` of the row that holds them; the
     /// same sorted by column modulo the stride, the room filled with −∞ of key ∞; the maxima over `s` with the key `r · S + s`.
-    /// Bytes: `4 x + 5 y`.
-    pub(crate) fn max(win: &PoolWindow, x: &[f32], y: &mut [f32], arg: &mut [u8], scratch: &mut [f32]) {
+    fn max_by_rows(win: &PoolWindow, x: &[f32], y: &mut [f32], arg: &mut [u8], scratch: &mut [f32]) {
         let (w, phase, stride) = (win.w, win.phase(), win.stride_s);
         let (columns, rest) = scratch[..win.max_scratch_len()].split_at_mut(w);
         let (column_keys, rest) = rest.split_at_mut(w);
