@@ -13,7 +13,7 @@ fn values(len: usize, seed: u32, nan: u32) -> Vec<f32> {
         state
     };
     let mut value = || match (draw() >> 8) % nan {
-        0 => f32::from_bits(f32::NAN.to_bits() | draw() % 1000),
+        0 => f32::from_bits(f32::NAN.to_bits() | (draw() % 1000)),
         _ => match (draw() >> 8) % 7 {
             0 => 0.0,
             1 => -0.0,
