@@ -135,7 +135,7 @@ fn the_plan_names_every_layer_and_why() {
     for layer in net.layers() {
         assert!(plan.lines().any(|line| line.starts_with(&layer.name)), "{}\n{plan}", layer.name);
     }
-    assert!(plan.contains("2 threads") && plan.contains("MiB") && plan.contains("flipped implicit product"), "{plan}");
+    assert!(plan.contains("2 threads") && plan.contains("MiB") && plan.contains("winograd F(4×4, 5×5)"), "{plan}");
     // Forward and weight gradient of every layer, and the data gradient of all but the first.
     let whole = 2.0 * net.multiply_adds() as f64 / 1e6;
     let total: f64 = plan.lines().last().unwrap().split_whitespace().last().unwrap().parse().unwrap();

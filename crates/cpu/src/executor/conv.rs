@@ -1,10 +1,12 @@
 //! Convolution: which task packs and multiplies what.
 
+use super::winograd::Tiled;
 use super::{Engine, Pixels};
 use crate::kernels::conv::{self, Window};
 use crate::kernels::gemm::{Gemm, Left};
+use crate::kernels::winograd::WeightView;
 use crate::kernels::{MatMut, transpose};
-use crate::plan::{ConvData, ConvPlan, ConvWeight, LayerPlan, OpPlan};
+use crate::plan::{ConvData, ConvForward, ConvPlan, ConvWeight, Input, LayerPlan, OpPlan};
 
 /// A product of packed weights and one group of one image: `out[rows, (p, q)] = a · x[(c, r, s), (p, q)]`.
 struct ImageProduct<'a> {
@@ -51,10 +53,50 @@ fn plan(layer: &LayerPlan) -> &ConvPlan {
 impl Engine {
     pub(super) fn conv_forward(&mut self, index: usize, pixels: Pixels<'_>) {
         let layer = &self.plan.layers[index];
+        let conv = plan(layer);
+        let ConvForward::Winograd(plan) = conv.forward else { return self.conv_product(index, pixels) };
+        let (n, [weight, bias], area) = (pixels.n, self.params(layer, self.plan.weights), conv.win.r * conv.win.s);
+        let (outputs_stride, inputs_stride) = (plan.c * area, area);
+        self.run_tiled(&Tiled {
+            plan,
+            groups: conv.groups,
+            pixels,
+            x: (layer.input != Input::Pixels).then(|| self.input(layer, n)),
+            weight,
+            view: WeightView { outputs_stride, inputs_stride, outputs: plan.k, inputs: plan.c, turned: false },
+            bias,
+            relu: conv.relu,
+            y: self.output(layer, n),
+        });
+    }
+
+    fn conv_data_tiled(&mut self, index: usize, pixels: Pixels<'_>) {
+        let layer = &self.plan.layers[index];
+        let conv = plan(layer);
+        let Some(ConvData::Winograd(plan)) = conv.data else { return };
+        let (n, [weight, bias], area) = (pixels.n, self.params(layer, self.plan.weights), conv.win.r * conv.win.s);
+        let (outputs_stride, inputs_stride) = (area, plan.k * area);
+        let x = self.dy(layer, n);
+        self.run_tiled(&Tiled {
+            plan,
+            groups: conv.groups,
+            pixels,
+            x: Some(x),
+            weight,
+            view: WeightView { outputs_stride, inputs_stride, outputs: plan.k, inputs: plan.c, turned: true },
+            bias: bias.first(0),
+            relu: false,
+            y: self.dx(layer, n),
+        });
+    }
+
+    fn conv_product(&mut self, index: usize, pixels: Pixels<'_>) {
+        let layer = &self.plan.layers[index];
         let (plan, gemm) = (plan(layer), &self.gemm);
+        let ConvForward::Product { rows, packed, block } = &plan.forward else { return };
         let (depth, k, positions) = (plan.win.depth(), plan.k, plan.win.positions());
         let params = self.params(layer, self.plan.weights);
-        let packed = self.plan.slot(plan.packed);
+        let packed = self.plan.slot(*packed);
         let ([weight], [panels]) = self.arena.split([params[0]], [packed]);
         self.threads.chunks(panels, gemm.a_len(k, depth), &mut [], |g, panels, _| {
             gemm.pack_a(&weight[g * k * depth..], depth, 1, k, depth, panels);
@@ -63,11 +105,11 @@ impl Engine {
         let ([x, panels, bias], [y, scratch]) = self.arena.split(reads, [self.output(layer, pixels.n), self.scratch()]);
         let (x, group_len) = (pixels.or(layer.input, x), plan.win.c * plan.win.h * plan.win.w);
         let out = MatMut::new(y, pixels.n * plan.groups * k, positions, positions);
-        self.threads.parts(out, k, plan.rows, scratch, |row, out, scratch| {
+        self.threads.parts(out, k, *rows, scratch, |row, out, scratch| {
             let (part, first) = (row / k, row % k);
             let (g, a) = (part % plan.groups, gemm.a_len(k, depth));
             let a = &panels[g * a + first * depth..(g + 1) * a];
-            let product = ImageProduct { gemm, win: &plan.win, block: plan.block, a, x: &x[part * group_len..][..group_len] };
+            let product = ImageProduct { gemm, win: &plan.win, block: *block, a, x: &x[part * group_len..][..group_len] };
             product.run(out, scratch, |block| {
                 for row in 0..block.rows() {
                     conv::bias_relu(gemm.target(), block.row(row), bias[g * k + first + row], plan.relu);
@@ -76,8 +118,10 @@ impl Engine {
         });
     }
 
-    pub(super) fn conv_data(&mut self, index: usize, n: usize) {
+    pub(super) fn conv_data(&mut self, index: usize, pixels: Pixels<'_>) {
+        let n = pixels.n;
         match plan(&self.plan.layers[index]).data {
+            Some(ConvData::Winograd(_)) => self.conv_data_tiled(index, pixels),
             Some(ConvData::Flipped { .. }) => self.conv_data_flipped(index, n),
             Some(ConvData::Columns { .. }) => self.conv_data_columns(index, n),
             None => {}

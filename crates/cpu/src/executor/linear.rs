@@ -2,8 +2,10 @@
 
 use super::{Engine, Pixels};
 use crate::kernels::gemm::Left;
-use crate::kernels::{MatMut, linear};
-use crate::plan::{LINEAR_COLS, LINEAR_WEIGHT_BLOCK, LayerPlan, LinearPlan, OpPlan, linear_depth};
+use crate::kernels::{MatMut, linear, matvec};
+use crate::plan::{
+    Buffer, LINEAR_COLS, LINEAR_ROWS, LINEAR_WEIGHT_BLOCK, LayerPlan, LinearForward, LinearPlan, OpPlan, linear_depth,
+};
 
 /// The plan of a linear layer.
 fn plan(layer: &LayerPlan) -> &LinearPlan {
@@ -15,10 +17,31 @@ fn plan(layer: &LayerPlan) -> &LinearPlan {
 
 impl Engine {
     pub(super) fn linear_forward(&mut self, index: usize, pixels: Pixels<'_>) {
+        match plan(&self.plan.layers[index]).forward {
+            LinearForward::MatrixVector => self.linear_forward_rows(index, pixels),
+            LinearForward::Product { x } => self.linear_forward_product(index, pixels, x),
+        }
+    }
+
+    /// A task owns some rows of the weights.
+    fn linear_forward_rows(&mut self, index: usize, pixels: Pixels<'_>) {
+        let layer = &self.plan.layers[index];
+        let (plan, target, n) = (plan(layer), self.gemm.target(), pixels.n);
+        let (inputs, k) = (plan.inputs, plan.k);
+        let [weight, bias] = self.params(layer, self.plan.weights);
+        let ([x, weight, bias], [y]) = self.arena.split([self.input(layer, n), weight, bias], [self.output(layer, n)]);
+        let x = pixels.or(layer.input, x);
+        self.threads.blocks(MatMut::new(y, n, k, k), n, LINEAR_ROWS, &mut [], |_, row, out, _| {
+            matvec::linear(target, x, &weight[row * inputs..], inputs, &bias[row..], plan.relu, out);
+        });
+    }
+
+    /// A task owns some outputs, and packs the weights that they need into panels.
+    fn linear_forward_product(&mut self, index: usize, pixels: Pixels<'_>, packed: Buffer) {
         let layer = &self.plan.layers[index];
         let (plan, gemm, n) = (plan(layer), &self.gemm, pixels.n);
         let (inputs, k, mr) = (plan.inputs, plan.k, gemm.mr());
-        let packed = self.plan.slot(plan.forward_x).first(gemm.a_len(n, inputs));
+        let packed = self.plan.slot(packed).first(gemm.a_len(n, inputs));
         let ([x], [panels]) = self.arena.split([self.input(layer, n)], [packed]);
         let x = pixels.or(layer.input, x);
         self.threads.chunks(panels, mr * inputs, &mut [], |panel, panels, _| {

@@ -4,6 +4,7 @@ mod conv;
 mod linear;
 mod local;
 mod pointwise;
+mod winograd;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -248,7 +249,7 @@ fn backward_weight(engine: &mut Engine, index: usize, pixels: Pixels<'_>, info: 
 
 fn backward_data(engine: &mut Engine, index: usize, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) {
     match engine.plan.layers[index].op {
-        OpPlan::Conv(_) => engine.conv_data(index, pixels.n),
+        OpPlan::Conv(_) => engine.conv_data(index, pixels),
         OpPlan::Linear(_) => engine.linear_data(index, pixels.n),
         OpPlan::Local(_) => engine.local_data(index, pixels.n),
         OpPlan::Softmax => engine.softmax_data(index, labels, info.step_images),

@@ -12,12 +12,14 @@ pub(crate) mod local;
 pub(crate) mod lrn;
 pub(crate) mod lrn_within;
 mod matrix;
+pub(crate) mod matvec;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod softmax;
 mod strided;
 pub(crate) mod transpose;
 pub(crate) mod update;
+pub(crate) mod winograd;
 
 pub(crate) use matrix::MatMut;
 

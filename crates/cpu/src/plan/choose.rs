@@ -4,6 +4,7 @@ use net::random::dropout_threshold;
 use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Op, Padding, Pair, Shape, Ties};
 
 use super::memory::Buffer;
+use super::winograd::{self, WinogradPlan};
 use super::{Context, Pass};
 use crate::kernels::conv::Window;
 use crate::kernels::gemm::{LINE, LINE_DEPTH};
@@ -14,7 +15,7 @@ use crate::kernels::pool::PoolWindow;
 /// What a layer does, with all its numbers.
 #[derive(Debug)]
 pub(crate) enum OpPlan {
-    Conv(ConvPlan),
+    Conv(Box<ConvPlan>),
     Local(LocalPlan),
     Linear(LinearPlan),
     Relu {
@@ -48,14 +49,23 @@ pub(crate) struct ConvPlan {
     /// Of a group.
     pub(crate) win: Window,
     pub(crate) relu: bool,
-    /// Output maps of a task: all of a group, or fewer where there are few images.
-    pub(crate) rows: usize,
-    /// Weights as panels, `[g, panel, (c, r, s), mr]`.
-    pub(crate) packed: Buffer,
-    /// Depth and positions of the block that a task packs at a time.
-    pub(crate) block: (usize, usize),
+    pub(crate) forward: ConvForward,
     pub(crate) weight: Option<ConvWeight>,
     pub(crate) data: Option<ConvData>,
+}
+
+/// The outputs.
+#[derive(Debug)]
+pub(crate) enum ConvForward {
+    Product {
+        /// Output maps of a task: all of a group, or fewer where there are few images.
+        rows: usize,
+        /// Weights as panels, `[g, panel, (c, r, s), mr]`.
+        packed: Buffer,
+        /// Depth and positions of the block that a task packs at a time.
+        block: (usize, usize),
+    },
+    Winograd(WinogradPlan),
 }
 
 /// The weight gradient, transposed: `dw[(c, r, s), k] = Σ_n x[(c, r, s), (p, q)] · dy[k, (p, q)]ᵀ`; a task owns some rows.
@@ -76,6 +86,8 @@ pub(crate) struct ConvWeight {
 /// The data gradient.
 #[derive(Debug)]
 pub(crate) enum ConvData {
+    /// The same convolution as [`ConvData::Flipped`], by tiles.
+    Winograd(WinogradPlan),
     /// A stride-1 convolution of `dy` with the weights turned by half a turn.
     Flipped {
         /// Of a group, from `dy` to `dx`.
@@ -111,12 +123,20 @@ pub(crate) struct LinearPlan {
     pub(crate) k: usize,
     pub(crate) inputs: usize,
     pub(crate) relu: bool,
-    /// `x` as panels of images, `[panel, i, mr]`.
-    pub(crate) forward_x: Buffer,
+    pub(crate) forward: LinearForward,
     /// `dy` as panels of outputs and `x` as panels of inputs, both over the images: `[panel, n, mr]`, `[panel, n, nr]`.
     pub(crate) weight: Option<(Buffer, Buffer)>,
     /// `dy` as panels of images, `[panel, k, mr]`.
     pub(crate) data_dy: Option<Buffer>,
+}
+
+/// The forward pass of a linear layer.
+#[derive(Debug)]
+pub(crate) enum LinearForward {
+    /// Dot products of weight rows, as they lie, with every image.
+    MatrixVector,
+    /// A product with `x` as panels of images, `[panel, i, mr]`.
+    Product { x: Buffer },
 }
 
 /// How the maximum's backward pass finds the elements that won.
@@ -134,6 +154,10 @@ const BLOCK_DEPTH: usize = 384;
 const BLOCK_COLS: usize = 256;
 /// Outputs or inputs of a linear layer's task.
 pub(crate) const LINEAR_COLS: usize = 128;
+/// Outputs of a task of a linear layer whose weights are read as they lie.
+pub(crate) const LINEAR_ROWS: usize = 24;
+/// The largest batch for which that is done: with more images, packing weights costs less than what packed panels save.
+const MATRIX_VECTOR_IMAGES: usize = 8;
 /// Outputs and inputs of a task of a linear layer's weight gradient.
 pub(crate) const LINEAR_WEIGHT_BLOCK: (usize, usize) = (96, 1024);
 /// Values of packed `dy` that several tasks read: a part of the last-level cache.
@@ -168,7 +192,7 @@ pub(super) fn op(context: &mut Context<'_>, fused: bool) -> OpPlan {
     let net = context.request.net;
     let (input, output) = (net.input_of(context.layer), net.output_of(context.layer));
     match &net.layers()[context.layer].op {
-        Op::Conv(op) => OpPlan::Conv(conv(context, op, input, output)),
+        Op::Conv(op) => OpPlan::Conv(Box::new(conv(context, op, input, output))),
         Op::Local(op) => OpPlan::Local(local(context, op, input, output)),
         Op::Linear(op) => OpPlan::Linear(linear(context, input.len(), op.k)),
         Op::Relu => {
@@ -221,10 +245,20 @@ fn simple(context: &mut Context<'_>, algorithm: &'static str, reason: &str, valu
 }
 
 fn conv(context: &mut Context<'_>, op: &Conv, input: Shape, output: Shape) -> ConvPlan {
-    let gemm = context.request.gemm;
     let (groups, k) = (op.groups, op.k / op.groups);
     let win = window(input, output, groups, op.kernel, op.stride, op.padding);
     let flops = 2 * context.request.net.multiply_adds_of(context.layer);
+    let forward = match winograd::plan(context, Pass::Forward, groups, &win, k, flops) {
+        Some(plan) => ConvForward::Winograd(plan),
+        None => conv_product(context, groups, k, &win, flops),
+    };
+    let weight = context.backward.then(|| conv_weight(context, groups, k, &win, flops));
+    let data = context.data_gradient.then(|| conv_data(context, groups, k, &win, flops));
+    ConvPlan { groups, k, win, relu: false, forward, weight, data }
+}
+
+fn conv_product(context: &mut Context<'_>, groups: usize, k: usize, win: &Window, flops: u64) -> ConvForward {
+    let gemm = context.request.gemm;
     let block = (balanced(win.depth(), BLOCK_DEPTH, 1), balanced(win.positions(), BLOCK_COLS, gemm.nr()));
     let rows = match context.request.capacity * groups {
         tasks if tasks >= TASKS => k,
@@ -235,9 +269,7 @@ fn conv(context: &mut Context<'_>, op: &Conv, input: Shape, output: Shape) -> Co
     context.scratch(win.spread_len(win.c) + gemm.b_len(block.0, block.1));
     let reason = format!("columns are cut from the image into cache in blocks of {} × {}; bias fused", block.0, block.1);
     context.note(Pass::Forward, "implicit product", reason, flops, packed_len);
-    let weight = context.backward.then(|| conv_weight(context, groups, k, &win, flops));
-    let data = context.data_gradient.then(|| conv_data(context, groups, k, &win, flops));
-    ConvPlan { groups, k, win, relu: false, rows, packed, block, weight, data }
+    ConvForward::Product { rows, packed, block }
 }
 
 fn conv_weight(context: &mut Context<'_>, groups: usize, k: usize, win: &Window, flops: u64) -> ConvWeight {
@@ -261,6 +293,9 @@ fn conv_data(context: &mut Context<'_>, groups: usize, k: usize, win: &Window, f
     if win.stride_r == 1 && win.stride_s == 1 && win.top < win.r && win.left < win.s {
         let flipped =
             Window { c: k, h: win.p, w: win.q, top: win.r - 1 - win.top, left: win.s - 1 - win.left, p: win.h, q: win.w, ..*win };
+        if let Some(plan) = winograd::plan(context, Pass::Data, groups, &flipped, win.c, flops) {
+            return ConvData::Winograd(plan);
+        }
         let block = (balanced(flipped.depth(), BLOCK_DEPTH, 1), balanced(flipped.positions(), BLOCK_COLS, gemm.nr()));
         let rows = match context.request.capacity * groups {
             tasks if tasks >= TASKS => win.c,
@@ -291,10 +326,16 @@ fn linear(context: &mut Context<'_>, inputs: usize, k: usize) -> LinearPlan {
     let (gemm, n) = (context.request.gemm, context.request.capacity);
     let (forward_at, backward_at) = (context.forward_at(), context.backward_at());
     let flops = 2 * (inputs * k) as u64;
-    let x_len = gemm.a_len(n, inputs);
-    let forward_x = context.needs.buffer(x_len, forward_at, forward_at);
-    context.scratch(gemm.b_len(BLOCK_DEPTH, LINEAR_COLS));
-    context.note(Pass::Forward, "product", "images are packed once, weights as they are read; bias fused", flops, x_len);
+    let forward = if n <= MATRIX_VECTOR_IMAGES {
+        let reason = format!("at most {MATRIX_VECTOR_IMAGES} images: weights are read once, as they lie; bias fused");
+        context.note(Pass::Forward, "matrix-vector", reason, flops, 0);
+        LinearForward::MatrixVector
+    } else {
+        let x_len = gemm.a_len(n, inputs);
+        context.scratch(gemm.b_len(BLOCK_DEPTH, LINEAR_COLS));
+        context.note(Pass::Forward, "product", "images are packed once, weights as they are read; bias fused", flops, x_len);
+        LinearForward::Product { x: context.needs.buffer(x_len, forward_at, forward_at) }
+    };
     let weight = context.backward.then(|| {
         let (dy_len, x_len) = (gemm.a_len(k, n), gemm.b_len(n, inputs));
         context.note(Pass::Weight, "product", "both operands packed once; each block written once", flops, dy_len + x_len);
@@ -302,10 +343,11 @@ fn linear(context: &mut Context<'_>, inputs: usize, k: usize) -> LinearPlan {
     });
     let data_dy = context.data_gradient.then(|| {
         let len = gemm.a_len(n, k);
+        context.scratch(gemm.b_len(BLOCK_DEPTH, LINEAR_COLS));
         context.note(Pass::Data, "product", "gradients are packed once, weights as they are read", flops, len);
         context.needs.buffer(len, backward_at, backward_at)
     });
-    LinearPlan { k, inputs, relu: false, forward_x, weight, data_dy }
+    LinearPlan { k, inputs, relu: false, forward, weight, data_dy }
 }
 
 /// The depth of the blocks in which a linear layer's products of depth `depth` are summed.

@@ -6,12 +6,14 @@
 mod choose;
 mod memory;
 mod print;
+mod winograd;
 
 pub(crate) use choose::{
-    ConvData, ConvPlan, ConvWeight, LINEAR_COLS, LINEAR_WEIGHT_BLOCK, LinearPlan, LocalPlan, MaxPoolBackward, OpPlan,
-    linear_depth,
+    ConvData, ConvForward, ConvPlan, ConvWeight, LINEAR_COLS, LINEAR_ROWS, LINEAR_WEIGHT_BLOCK, LinearForward, LinearPlan,
+    LocalPlan, MaxPoolBackward, OpPlan, linear_depth,
 };
 pub(crate) use memory::Buffer;
+pub(crate) use winograd::WinogradPlan;
 
 use memory::Needs;
 use net::{Mode, Net, Op};
