@@ -1,5 +1,6 @@
 //! The engine that runs nets, and the options that choose how.
 
+use cpu::peaks::{self, Peaks};
 use cpu::{Cpu, Isa, Options};
 use net::{Mode, Net};
 
@@ -21,6 +22,11 @@ impl Engine {
     /// Plans and allocates.
     pub(crate) fn prepare(&self, net: &Net, batch: usize, mode: Mode) -> Result<Cpu> {
         Ok(cpu::prepare(net, batch, mode, &self.options)?)
+    }
+
+    /// What the machine can do at most with these threads and this instruction set; takes about a second.
+    pub(crate) fn peaks(&self) -> Result<Peaks> {
+        Ok(peaks::measure(self.options.threads, self.options.isa)?)
     }
 
     /// Threads that will compute.

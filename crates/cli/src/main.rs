@@ -56,6 +56,7 @@ enum Command {
     Predict(commands::predict::Predict),
     Describe(commands::describe::Describe),
     Plan(commands::plan::Plan),
+    Bench(commands::bench::Bench),
     Recipe(commands::recipe::Show),
     Completions(commands::completions::Completions),
 }
@@ -68,6 +69,7 @@ impl Cli {
             Command::Predict(command) => command.run(&self.common),
             Command::Describe(command) => command.run(),
             Command::Plan(command) => command.run(&self.common),
+            Command::Bench(command) => command.run(&self.common),
             Command::Recipe(command) => command.run(),
             Command::Completions(command) => command.run(),
         }

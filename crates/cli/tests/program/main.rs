@@ -2,6 +2,7 @@
 
 mod bad_images;
 mod bad_texts;
+mod bench;
 mod checkpoints;
 mod commands;
 mod interrupt;

@@ -51,7 +51,7 @@ pub struct Timing {
     pub layer: String,
     /// `forward`, `weight`, `data` or `update`.
     pub pass: &'static str,
-    /// Floating-point operations for one image; 0 where they are not counted.
+    /// Floating-point operations for one image; 0 where they are not counted, or another pass does them.
     pub flops_per_image: u64,
     /// Time spent.
     pub time: Duration,
@@ -80,16 +80,16 @@ impl<'a> Pixels<'a> {
     }
 }
 
-fn fault(message: impl Into<String>) -> Error {
+pub(crate) fn fault(message: impl Into<String>) -> Error {
     Error::Engine { engine: "cpu", message: message.into() }
 }
 
-fn target(isa: Option<Isa>) -> Result<Target> {
+pub(crate) fn target(isa: Option<Isa>) -> Result<Target> {
     let isa = isa.unwrap_or_else(Isa::detect);
     Target::new(isa).ok_or_else(|| fault(format!("this CPU does not have {isa}; the highest it has is {}", Isa::detect())))
 }
 
-fn thread_count(threads: Option<usize>) -> Result<usize> {
+pub(crate) fn thread_count(threads: Option<usize>) -> Result<usize> {
     match threads {
         None => Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)),
         Some(count @ 1..=MOST_THREADS) => Ok(count),
@@ -232,7 +232,13 @@ impl Cpu {
 fn timings(plan: &Plan) -> Vec<Timing> {
     let timing = |layer: &str, pass, flops_per_image| Timing { layer: layer.into(), pass, flops_per_image, time: Duration::ZERO };
     let passes = plan.layers.iter().flat_map(|layer| layer.passes.iter().map(move |note| (layer, note)));
-    let mut all: Vec<Timing> = passes.map(|(layer, note)| timing(&layer.name, note.pass.name(), note.flops)).collect();
+    let mut all: Vec<Timing> = passes
+        .map(|(layer, note)| {
+            // The layer before has rectified its own output.
+            let is_done = note.pass == Pass::Forward && matches!(layer.op, OpPlan::Relu { fused: true });
+            timing(&layer.name, note.pass.name(), if is_done { 0 } else { note.flops })
+        })
+        .collect();
     all.push(timing("update", "update", 0));
     all
 }

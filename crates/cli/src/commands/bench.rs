@@ -1,0 +1,222 @@
+//! `alexnet bench`: how fast the engine runs a net here, beside what the machine can do at most.
+
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use cpu::Cpu;
+use cpu::peaks::Peaks;
+use net::random::{Purpose, Stream};
+use net::{Batch, Executor, Form, Hyper, Kind, Mode, Net, ParamHyper, StepInfo};
+use report::format;
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::failure::Result;
+use crate::{Common, nets, terminal};
+
+/// Time the engine, layer by layer, beside the machine's measured peaks
+#[derive(Args)]
+#[command(after_help = "\
+Steps run on random pixels that are in memory already. The peaks are measured with the same threads: arithmetic is a loop
+of multiply-adds in registers, memory is 512 MiB that no cache holds.
+
+Examples:
+  alexnet bench                       training the network of the paper
+  alexnet bench --net caffe --mode forward --batch 256
+  alexnet bench --threads 1 --json    one object on one line, for scripts
+  ALEXNET_ISA=avx2 alexnet bench      with another instruction set")]
+pub(crate) struct Bench {
+    /// A preset or a net's TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "alexnet")]
+    net: String,
+    /// What to time: training steps (forward, backward, update) or forward passes
+    #[arg(long, value_name = "train|forward", value_enum, default_value_t = What::Train, hide_possible_values = true)]
+    mode: What,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Steps before the timed ones
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    warmup: u32,
+    /// Timed steps
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    iters: u32,
+    /// Print the result as JSON, on one line
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Train,
+    Forward,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            What::Train => "train",
+            What::Forward => "forward",
+        }
+    }
+}
+
+impl Bench {
+    pub(crate) fn run(&self, common: &Common) -> Result<()> {
+        let net = nets::resolve(&self.net)?;
+        let mode = if self.mode == What::Train { Mode::Train } else { Mode::Infer };
+        let engine = Engine::new(common.threads())?;
+        let images = self.batch as usize;
+        let mut exec = engine.prepare(&net, images, mode)?;
+        exec.load(Kind::Weights, &net.initial_params(0))?;
+        let (step_ms, passes) = (self.steps(&net, &mut exec)?, passes(&exec, images, self.iters));
+        let (isa, threads) = (exec.isa().to_string(), exec.threads());
+        // The net's memory may be what the peaks need.
+        drop(exec);
+        let peaks = engine.peaks()?;
+        let result = Measured { net: net.name(), what: self.mode, images, isa, threads, step_ms, passes, peaks };
+        terminal::print(&if self.json { result.json() } else { result.text(&engine) })
+    }
+
+    /// The time of each timed step in milliseconds, shortest first.
+    fn steps(&self, net: &Net, exec: &mut Cpu) -> Result<Vec<f64>> {
+        let batch = random_batch(net, self.batch as usize);
+        // Small, so that weights stay finite over any number of steps on random labels.
+        let params = vec![ParamHyper { rate: 1e-6, decay: 5e-4 }; net.params().len()];
+        let hyper = Hyper { form: Form::RateInside, momentum: 0.9, params };
+        let mut step_ms = Vec::with_capacity(self.iters as usize);
+        for i in 0..self.warmup + self.iters {
+            if i == self.warmup {
+                exec.reset_timings();
+            }
+            let start = Instant::now();
+            match self.mode {
+                What::Forward => exec.forward(&batch).map(|_| ())?,
+                What::Train => {
+                    exec.forward_backward(&batch, StepInfo::whole(0, i, batch.n))?;
+                    exec.take_loss(true)?;
+                    exec.apply(&hyper)?;
+                }
+            }
+            if i >= self.warmup {
+                step_ms.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        step_ms.sort_by(f64::total_cmp);
+        Ok(step_ms)
+    }
+}
+
+/// Random pixels in ±1 and labels, the same every time.
+fn random_batch(net: &Net, n: usize) -> Batch {
+    let mut batch = Batch::with_capacity(n, net.input().len());
+    let stream = Stream::new(0, Purpose::Test, 0, 0, 0);
+    for (e, pixel) in batch.f32_mut().iter_mut().enumerate() {
+        *pixel = (2.0 * stream.uniform(e as u32) - 1.0) as f32;
+    }
+    for (i, label) in batch.labels.iter_mut().enumerate() {
+        *label = stream.below(i as u32, net.classes() as u32);
+    }
+    batch.n = n;
+    batch
+}
+
+/// A pass of a layer in one step.
+struct Pass {
+    layer: String,
+    pass: &'static str,
+    ms: f64,
+    /// Operations a second; `None` where they are not counted.
+    flops_per_s: Option<f64>,
+}
+
+/// The passes that have run, in the plan's order.
+fn passes(exec: &Cpu, images: usize, iters: u32) -> Vec<Pass> {
+    let ran = exec.timings().iter().filter(|timing| !timing.time.is_zero());
+    ran.map(|timing| {
+        let seconds = timing.time.as_secs_f64() / f64::from(iters);
+        let flops = timing.flops_per_image as f64 * images as f64;
+        let flops_per_s = (timing.flops_per_image > 0).then(|| flops / seconds);
+        Pass { layer: timing.layer.clone(), pass: timing.pass, ms: seconds * 1e3, flops_per_s }
+    })
+    .collect()
+}
+
+/// All that has been measured.
+struct Measured<'a> {
+    net: &'a str,
+    what: What,
+    images: usize,
+    isa: String,
+    threads: usize,
+    /// Shortest first.
+    step_ms: Vec<f64>,
+    passes: Vec<Pass>,
+    peaks: Peaks,
+}
+
+impl Measured<'_> {
+    /// Median, minimum and maximum of a step's time.
+    fn times(&self) -> (f64, f64, f64) {
+        let (ms, len) = (&self.step_ms, self.step_ms.len());
+        ((ms[(len - 1) / 2] + ms[len / 2]) / 2.0, ms[0], ms[len - 1])
+    }
+
+    fn images_per_s(&self) -> f64 {
+        self.images as f64 / self.times().0 * 1e3
+    }
+
+    fn json(&self) -> String {
+        let (median, min, max) = self.times();
+        let share = |flops_per_s: f64| flops_per_s / self.peaks.flops_per_s;
+        let passes: Vec<_> = (self.passes.iter())
+            .map(|pass| {
+                json!({
+                    "layer": pass.layer, "pass": pass.pass, "ms": pass.ms,
+                    "flops_per_s": pass.flops_per_s, "share_of_peak": pass.flops_per_s.map(share),
+                })
+            })
+            .collect();
+        let result = json!({
+            "net": self.net, "mode": self.what.name(), "dtype": "f32", "batch": self.images,
+            "threads": self.threads, "isa": self.isa, "iters": self.step_ms.len(),
+            "images_per_s": self.images_per_s(), "ms": median, "ms_min": min, "ms_max": max,
+            "passes": passes,
+            "peaks": {
+                "flops_per_s": self.peaks.flops_per_s,
+                "read_bytes_per_s": self.peaks.read_bytes_per_s,
+                "copy_bytes_per_s": self.peaks.copy_bytes_per_s,
+            },
+        });
+        format!("{result}\n")
+    }
+
+    fn text(&self, engine: &Engine) -> String {
+        let (median, min, max) = self.times();
+        let steps = match self.what {
+            What::Train => format::of(self.step_ms.len() as u64, "training step", "training steps"),
+            What::Forward => format::of(self.step_ms.len() as u64, "forward pass", "forward passes"),
+        };
+        let images = format::of(self.images as u64, "image", "images");
+        let mut text = format!("{}: {steps} of {images} ({})\n", self.net, engine.describe());
+        text += &format!(
+            "{} images/s; a step takes {median:.2} ms in the median, {min:.2} at least, {max:.2} at most\n\n",
+            format::rate(self.images_per_s())
+        );
+        let mut rows = vec![["layer", "pass", "ms", "GFLOP/s", "of peak"].map(String::from).to_vec()];
+        rows.extend(self.passes.iter().map(|pass| {
+            let speed = pass.flops_per_s.map_or("–".into(), |rate| format!("{:.1}", rate / 1e9));
+            let share = pass.flops_per_s.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate / self.peaks.flops_per_s));
+            vec![pass.layer.clone(), pass.pass.into(), format!("{:.3}", pass.ms), speed, share]
+        }));
+        text += &format::table(&rows, &[2, 3, 4]);
+        let peak = |name: &str, rate: f64, unit: &str| vec![name.into(), format!("{:.1}", rate / 1e9), unit.into()];
+        let rows = [
+            peak("arithmetic peak", self.peaks.flops_per_s, "GFLOP/s"),
+            peak("memory, reading", self.peaks.read_bytes_per_s, "GB/s"),
+            peak("memory, copying", self.peaks.copy_bytes_per_s, "GB/s, read and written"),
+        ];
+        text + "\n" + &format::table(&rows, &[1])
+    }
+}

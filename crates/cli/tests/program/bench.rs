@@ -1,0 +1,53 @@
+//! `alexnet bench`.
+
+use serde_json::Value;
+
+use crate::support::{alexnet, contains};
+
+fn is_positive(value: &Value) -> bool {
+    value.as_f64().is_some_and(|x| x.is_finite() && x > 0.0)
+}
+
+#[test]
+fn json_has_every_layer_and_the_peaks() {
+    for (mode, passes) in [("train", &["forward", "weight", "data", "update"][..]), ("forward", &["forward"])] {
+        let bench =
+            alexnet!("bench", "--net", "tiny", "--batch", "2", "--iters", "2", "--threads", "2", "--json", "--mode", mode);
+        let ran = bench.ok();
+        assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""), "{ran}");
+        let result: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((&result["net"], &result["mode"], &result["batch"]), (&"tiny".into(), &mode.into(), &2.into()));
+        assert_eq!((&result["threads"], &result["iters"]), (&2.into(), &2.into()));
+        for name in ["images_per_s", "ms", "ms_min", "ms_max"] {
+            assert!(is_positive(&result[name]), "{name}: {ran}");
+        }
+        for name in ["flops_per_s", "read_bytes_per_s", "copy_bytes_per_s"] {
+            assert!(is_positive(&result["peaks"][name]), "{name}: {ran}");
+        }
+        let rows = result["passes"].as_array().unwrap();
+        assert!(rows.iter().all(|row| is_positive(&row["ms"])), "{ran}");
+        assert!(passes.iter().all(|&pass| rows.iter().any(|row| row["pass"] == pass)), "{ran}");
+        assert!(rows.iter().all(|row| passes.iter().any(|&pass| row["pass"] == pass)), "{ran}");
+        for layer in ["conv1", "conv2", "local3", "fc4", "fc5"] {
+            let row = rows.iter().find(|row| row["layer"] == layer && row["pass"] == "forward").expect(layer);
+            assert!(is_positive(&row["flops_per_s"]) && is_positive(&row["share_of_peak"]), "{layer}: {ran}");
+        }
+        for layer in ["norm1", "pool1", "norm2", "pool2", "prob"] {
+            assert!(rows.iter().any(|row| row["layer"] == layer), "{layer}: {ran}");
+        }
+    }
+}
+
+#[test]
+fn text_has_a_table_and_the_peaks() {
+    let ran = alexnet!("bench", "--net", "tiny", "--batch", "2", "--iters", "1", "--warmup", "0").ok();
+    contains(&ran.out, &["tiny: 1 training step of 2 images", "images/s", "conv1", "GFLOP/s", "arithmetic peak", "copying"]);
+}
+
+#[test]
+fn options_that_cannot_be() {
+    for (option, value) in [("--batch", "0"), ("--iters", "0"), ("--warmup", "-1"), ("--mode", "backward"), ("--threads", "0")] {
+        contains(&alexnet!("bench").and([format!("{option}={value}")]).fails(2), &[option]);
+    }
+    contains(&alexnet!("bench", "--net", "alexnot").fails(2), &["`alexnot`"]);
+}
