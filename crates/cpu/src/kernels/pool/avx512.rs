@@ -8,6 +8,9 @@ use super::PoolWindow;
 /// Image columns or output columns of one vector.
 const LANES: usize = 16;
 
+/// How far ahead of an output row its image rows are asked for: memory answers late, and each row is read but once or twice.
+const AHEAD: usize = 2048;
+
 /// The key of a column outside the image: no column of the image loses to it.
 const OUTSIDE: i32 = 1 << 16;
 
@@ -41,6 +44,11 @@ unsafe fn maps_of<const S: usize>(win: &PoolWindow, x: &[f32], y: &mut [f32], ar
         for p in 0..win.p {
             let rows = win.rows(p);
             let strip = Strip { x: &x[rows.start * win.w..rows.end * win.w], w: win.w };
+            let ahead = strip.x.as_ptr().wrapping_add(AHEAD);
+            for line in (0..win.stride_r * win.w).step_by(LANES) {
+                // A prefetch reads nothing, wherever it points.
+                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line).cast());
+            }
             let out = (map * win.p + p) * win.q;
             let y = &mut y[out..][..win.q];
             let arg = if arg.is_empty() { &mut [] } else { &mut arg[out..][..win.q] };
