@@ -11,7 +11,7 @@ use crate::executor::{fault, target, thread_count};
 use crate::kernels::{Target, peak};
 use crate::threads::Threads;
 
-/// Rates that no pass of a layer exceeds while its data come from memory; all threads together.
+/// What the machine itself can do; all threads together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peaks {
     /// f32 operations a second in registers, a multiply-add counting as two.

@@ -18,7 +18,8 @@ use crate::{Common, nets, terminal};
 #[derive(Args)]
 #[command(after_help = "\
 Steps run on random pixels that are in memory already. The peaks are measured with the same threads: arithmetic is a loop
-of multiply-adds in registers, memory is 512 MiB that no cache holds.
+of multiply-adds in registers, memory is 512 MiB that no cache holds. Work is counted as the layer's formula reads, so an
+algorithm that needs fewer operations (Winograd's) can exceed the peak.
 
 Examples:
   alexnet bench                       training the network of the paper
