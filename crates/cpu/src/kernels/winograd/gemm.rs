@@ -75,6 +75,112 @@ pub(crate) fn multiply(
     }
 }
 
+/// Several matrices of the same shape, `run` apart; blocks of columns lie in each as in [`Blocked`].
+#[derive(Clone, Copy)]
+pub(crate) struct Runs<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) run: usize,
+}
+
+/// `c[rows, 16 · blocks] ← [c +] Σ_run a[run]ᵀ · b[run]` for blocks `first ..` of columns, with `a[run]` of `depth × rows` and
+/// `b[run]` of `depth` rows; `rows` is a multiple of [`LANES`]. Sums run over runs and depth in ascending order; `c` is not read unless
+/// `accumulate`. FLOPs: `2 · runs · depth · rows · 16 · blocks`.
+pub(crate) fn multiply_transposed(
+    target: Target,
+    a: Runs<'_>,
+    b: Runs<'_>,
+    (runs, depth, rows): (usize, usize, usize),
+    (first, blocks): (usize, usize),
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    let (block, c_block) = (depth * LANES, rows * LANES);
+    assert!(runs > 0 && rows.is_multiple_of(LANES) && c.len() >= (first + blocks) * c_block);
+    assert!(a.values.len() >= (runs - 1) * a.run + rows / LANES * block);
+    assert!(b.values.len() >= (runs - 1) * b.run + (first + blocks) * block);
+    let (height, wide) = match target.isa() {
+        Isa::Avx512 => (8, 3),
+        Isa::Avx2 => (4, 1),
+        _ => (2, 1),
+    };
+    for j in (first..first + blocks).step_by(wide) {
+        let vectors = wide.min(first + blocks - j);
+        for i in (0..rows).step_by(height) {
+            // SAFETY: the asserts keep `height` rows, which stay within a block as `height` divides LANES, and `vectors` blocks
+            // inside all three slices; a `Target` exists only for an instruction set that the CPU has.
+            unsafe {
+                let call = SumCall {
+                    a: a.values.as_ptr().add(i / LANES * block + i % LANES),
+                    a_run: a.run,
+                    b: b.values.as_ptr().add(j * block),
+                    b_run: b.run,
+                    b_block: block,
+                    runs,
+                    depth,
+                    c: c.as_mut_ptr().add(j * c_block + i * LANES),
+                    c_block,
+                    accumulate,
+                };
+                match target.isa() {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 => x86::sum_avx512(vectors, call),
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => x86::sum_avx2(call),
+                    _ => sum_body::<Array<false>, 2, 1>(call),
+                }
+            }
+        }
+    }
+}
+
+/// One call of the innermost kernel of [`multiply_transposed`].
+struct SumCall {
+    /// `[depth, LANES]`, runs `a_run` apart.
+    a: *const f32,
+    a_run: usize,
+    /// `[block, depth, LANES]`, runs `b_run` apart.
+    b: *const f32,
+    b_run: usize,
+    b_block: usize,
+    runs: usize,
+    depth: usize,
+    c: *mut f32,
+    c_block: usize,
+    accumulate: bool,
+}
+
+/// # Safety
+/// The CPU has the instruction set, and `M` rows and `V` blocks of the call lie inside their allocations.
+#[inline(always)]
+unsafe fn sum_body<L: Lanes, const M: usize, const V: usize>(call: SumCall) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sum = [[L::splat(0.0); V]; M];
+        for run in 0..call.runs {
+            let (a, b) = (call.a.add(run * call.a_run), call.b.add(run * call.b_run));
+            for d in 0..call.depth {
+                let mut row = [L::splat(0.0); V];
+                for v in 0..V {
+                    row[v] = L::load(b.add(v * call.b_block + d * LANES));
+                }
+                for i in 0..M {
+                    let x = L::splat(*a.add(d * LANES + i));
+                    for v in 0..V {
+                        sum[i][v] = sum[i][v].add_product(x, row[v]);
+                    }
+                }
+            }
+        }
+        for i in 0..M {
+            for v in 0..V {
+                let c = call.c.add(v * call.c_block + i * LANES);
+                let sum = if call.accumulate { sum[i][v].add(L::load(c)) } else { sum[i][v] };
+                sum.store(c);
+            }
+        }
+    }
+}
+
 /// # Safety
 /// The CPU has `isa`, and `rows` rows and `vectors` blocks of the call lie inside their allocations.
 unsafe fn dispatch(isa: Isa, rows: usize, vectors: usize, call: Call) {
@@ -119,6 +225,28 @@ mod x86 {
                 _ => by_rows!(rows, call, Zmm, 3: 1 2 3 4 5 6 7 8),
             }
         }
+    }
+
+    /// # Safety
+    /// As `sum_body`.
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    pub(super) unsafe fn sum_avx512(vectors: usize, call: SumCall) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match vectors {
+                1 => sum_body::<Zmm, 8, 1>(call),
+                2 => sum_body::<Zmm, 8, 2>(call),
+                _ => sum_body::<Zmm, 8, 3>(call),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `sum_body`.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn sum_avx2(call: SumCall) {
+        // SAFETY: the caller's promise.
+        unsafe { sum_body::<Array<true>, 4, 1>(call) }
     }
 
     /// # Safety

@@ -414,6 +414,109 @@ unsafe fn weights_body<L: Lanes, T: Matrices, const M: usize, const R: usize, co
     }
 }
 
+lanes_by_isa! {
+    /// `d[point, channel block, tile, LANES] ← A dy Aᵀ` of one image's gradient `dy[k, p, q]`; outputs behind the border and lanes
+    /// behind the last channel are 0.
+    fn gradient, gradient_body, (tiling: &Tiling, dy: &[f32], d: &mut [f32], scratch: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn gradient_body<L: Lanes, T: Matrices, const M: usize, const R: usize, const A: usize>(
+    tiling: &Tiling,
+    dy: &[f32],
+    d: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let ((down, across), positions) = (tiling.grid(), tiling.p * tiling.q);
+    let (tiles, cols, channels) = (down * across, across * M, dy.len() / positions);
+    let blocks = channels.div_ceil(LANES);
+    assert!(d.len() >= A * A * blocks * tiles * LANES);
+    let image = &mut scratch[..down * M * cols * LANES];
+    image.fill(0.0);
+    let point = blocks * tiles * LANES;
+    let outputs = Tiling { h: tiling.p, w: tiling.q, top: 0, left: 0, ..*tiling };
+    for block in 0..blocks {
+        interleave(&dy[block * LANES * positions..], &outputs, cols, image);
+        for tile in 0..tiles {
+            let corner = (tile / across * M * cols + tile % across * M) * LANES;
+            // SAFETY: tiles lie inside `image`, whose size is a whole number of them, and points inside `d`, as asserted.
+            unsafe {
+                let from = image.as_ptr().add(corner);
+                let to = d.as_mut_ptr().add((block * tiles + tile) * LANES);
+                let mut columns = [[L::splat(0.0); M]; A];
+                for j in 0..M {
+                    let mut x = [L::splat(0.0); M];
+                    for i in 0..M {
+                        x[i] = L::load(from.add((i * cols + j) * LANES));
+                    }
+                    let y: [L; A] = forward(&T::OUTPUT, x);
+                    for i in 0..A {
+                        columns[i][j] = y[i];
+                    }
+                }
+                for i in 0..A {
+                    let y: [L; A] = forward(&T::OUTPUT, columns[i]);
+                    for j in 0..A {
+                        y[j].store(to.add((i * A + j) * point));
+                    }
+                }
+            }
+        }
+    }
+}
+
+lanes_by_isa! {
+    /// `dw[k, c, r, r] ← [dw +] Gᵀ du G` of some output maps; `du[point]` begins at `point · stride` and is
+    /// `[output block, input, LANES]`, blocks `rows · LANES` apart.
+    fn weight_gradient, weight_gradient_body,
+    (du: &[f32], stride: usize, rows: usize, inputs: usize, accumulate: bool, dw: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn weight_gradient_body<L: Lanes, T: Matrices, const M: usize, const R: usize, const A: usize>(
+    du: &[f32],
+    stride: usize,
+    rows: usize,
+    inputs: usize,
+    accumulate: bool,
+    dw: &mut [f32],
+) {
+    let (area, map) = (R * R, inputs * R * R);
+    let blocks = (dw.len() / map).div_ceil(LANES);
+    assert!(inputs <= rows && du.len() >= (A * A - 1) * stride + blocks * rows * LANES);
+    for (block, maps) in dw.chunks_mut(LANES * map).enumerate() {
+        for input in 0..inputs {
+            let mut window = [[0.0f32; LANES]; MOST_POINTS * MOST_POINTS];
+            // SAFETY: points lie inside `du`, as asserted.
+            unsafe {
+                let from = du.as_ptr().add((block * rows + input) * LANES);
+                let mut columns = [[L::splat(0.0); A]; R];
+                for j in 0..A {
+                    let mut x = [L::splat(0.0); A];
+                    for i in 0..A {
+                        x[i] = L::load(from.add((i * A + j) * stride));
+                    }
+                    let y: [L; R] = transposed(&T::WEIGHTS, x);
+                    for i in 0..R {
+                        columns[i][j] = y[i];
+                    }
+                }
+                for i in 0..R {
+                    let y: [L; R] = transposed(&T::WEIGHTS, columns[i]);
+                    for j in 0..R {
+                        y[j].store(window[i * R + j].as_mut_ptr());
+                    }
+                }
+            }
+            for (l, map) in maps.chunks_exact_mut(map).enumerate() {
+                for (t, dw) in map[input * area..][..area].iter_mut().enumerate() {
+                    *dw = if accumulate { *dw + window[t][l] } else { window[t][l] };
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Blocked, multiply};
