@@ -1,12 +1,12 @@
 //! Convolution: which task packs and multiplies what.
 
-use super::winograd::{Tiled, TiledGradient};
+use super::winograd::Tiled;
 use super::{Engine, Pixels};
 use crate::kernels::conv::{self, Window};
 use crate::kernels::gemm::{Gemm, Left};
 use crate::kernels::winograd::WeightView;
 use crate::kernels::{MatMut, transpose};
-use crate::plan::{ConvData, ConvForward, ConvGradient, ConvPlan, ConvWeight, Input, LayerPlan, OpPlan};
+use crate::plan::{ConvData, ConvForward, ConvPlan, ConvWeight, Input, LayerPlan, OpPlan};
 
 /// A product of packed weights and one group of one image: `out[rows, (p, q)] = a · x[(c, r, s), (p, q)]`.
 struct ImageProduct<'a> {
@@ -87,23 +87,6 @@ impl Engine {
             bias: bias.first(0),
             relu: false,
             y: self.dx(layer, n),
-        });
-    }
-
-    fn conv_weight_tiled(&mut self, index: usize, pixels: Pixels<'_>, accumulate: bool) {
-        let layer = &self.plan.layers[index];
-        let conv = plan(layer);
-        let Some(ConvGradient::Winograd(plan)) = conv.weight else { return };
-        self.run_tiled_gradient(&TiledGradient {
-            plan,
-            groups: conv.groups,
-            c: conv.win.c,
-            k: conv.k,
-            pixels,
-            x: (layer.input != Input::Pixels).then(|| self.input(layer, pixels.n)),
-            dy: self.dy(layer, pixels.n),
-            dw: self.gradients(layer)[0],
-            accumulate,
         });
     }
 
@@ -200,11 +183,7 @@ impl Engine {
 
     pub(super) fn conv_weight(&mut self, index: usize, pixels: Pixels<'_>, accumulate: bool) {
         let images = match &plan(&self.plan.layers[index]).weight {
-            Some(ConvGradient::Product(weight)) => weight.images,
-            Some(ConvGradient::Winograd(_)) => {
-                self.conv_weight_tiled(index, pixels, accumulate);
-                return self.conv_bias(index, pixels.n, accumulate);
-            }
+            Some(weight) => weight.images,
             None => return,
         };
         for first in (0..pixels.n).step_by(images) {
@@ -218,7 +197,7 @@ impl Engine {
     fn add_weight_products(&mut self, index: usize, pixels: Pixels<'_>, first: usize, count: usize) {
         let layer = &self.plan.layers[index];
         let (plan, gemm) = (plan(layer), &self.gemm);
-        let Some(ConvGradient::Product(weight)) = &plan.weight else { return };
+        let Some(weight) = &plan.weight else { return };
         let (win, k, positions) = (&plan.win, plan.k, plan.win.positions());
         let group_len = gemm.b_len(positions, k);
         let packed = self.plan.slot(weight.dy).first(count * plan.groups * group_len);
@@ -252,7 +231,7 @@ impl Engine {
     fn store_weight_gradient(&mut self, index: usize, accumulate: bool) {
         let layer = &self.plan.layers[index];
         let plan = plan(layer);
-        let Some(ConvGradient::Product(weight)) = &plan.weight else { return };
+        let Some(weight) = &plan.weight else { return };
         let (target, k, depth) = (self.gemm.target(), plan.k, plan.win.depth());
         let ([from], [out]) = self.arena.split([self.plan.slot(weight.transposed)], [self.gradients(layer)[0]]);
         let rows = depth.next_multiple_of(weight.rows);

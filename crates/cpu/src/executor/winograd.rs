@@ -2,10 +2,8 @@
 
 use super::{Engine, Pixels};
 use crate::arena::Slot;
-use crate::kernels::winograd::{
-    Blocked, LANES, Runs, WeightView, gradient, input, multiply, multiply_transposed, output, weight_gradient, weights,
-};
-use crate::plan::{WinogradGradient, WinogradPlan};
+use crate::kernels::winograd::{Blocked, LANES, WeightView, input, multiply, output, weights};
+use crate::plan::WinogradPlan;
 
 /// One pass of one layer.
 pub(super) struct Tiled<'a> {
@@ -93,79 +91,6 @@ impl Engine {
             let bias = if bias.is_empty() { bias } else { &bias[g * plan.k..][..plan.k] };
             let m = &m[(g * count + i) * m_len..];
             output(target, tiling.tile, tiling, m, groups * count * m_len, bias, pass.relu, y, scratch);
-        });
-    }
-}
-
-/// The weight gradient of one layer.
-pub(super) struct TiledGradient<'a> {
-    pub(super) plan: WinogradGradient,
-    pub(super) groups: usize,
-    /// Maps of a group.
-    pub(super) c: usize,
-    pub(super) k: usize,
-    pub(super) pixels: Pixels<'a>,
-    /// `None` where `x` is the pixels.
-    pub(super) x: Option<Slot>,
-    pub(super) dy: Slot,
-    pub(super) dw: Slot,
-    pub(super) accumulate: bool,
-}
-
-impl Engine {
-    pub(super) fn run_tiled_gradient(&mut self, pass: &TiledGradient<'_>) {
-        for first in (0..pass.pixels.n).step_by(pass.plan.images) {
-            let count = pass.plan.images.min(pass.pixels.n - first);
-            self.transform_operands(pass, first, count);
-            self.sum_points(pass, first, count);
-        }
-        self.transform_gradient(pass);
-    }
-
-    fn transform_operands(&mut self, pass: &TiledGradient<'_>, first: usize, count: usize) {
-        let (target, plan, parts) = (self.gemm.target(), &pass.plan, count * pass.groups);
-        let (tiling, scratch) = (&plan.tiling, self.plan.slot(self.plan.scratch));
-        let (x_len, v_len) = (pass.c * tiling.h * tiling.w, tiling.points_len(pass.c));
-        let v = self.plan.slot(plan.v).first(parts * v_len);
-        let ([x], [v, room]) = self.arena.split([pass.x.unwrap_or(v.first(0))], [v, scratch]);
-        let x = if pass.x.is_some() { x } else { pass.pixels.values };
-        self.threads.chunks(v, v_len, room, |part, v, scratch| {
-            let x = &x[(first * pass.groups + part) * x_len..][..x_len];
-            input(target, tiling.tile, tiling, pass.c, x, v, scratch);
-        });
-        let (dy_len, d_len) = (pass.k * tiling.p * tiling.q, tiling.points_len(pass.k));
-        let ([dy], [d, room]) = self.arena.split([pass.dy], [self.plan.slot(plan.d).first(parts * d_len), scratch]);
-        self.threads.chunks(d, d_len, room, |part, d, scratch| {
-            gradient(target, tiling.tile, tiling, &dy[(first * pass.groups + part) * dy_len..][..dy_len], d, scratch);
-        });
-    }
-
-    fn sum_points(&mut self, pass: &TiledGradient<'_>, first: usize, count: usize) {
-        let (target, plan, groups) = (self.gemm.target(), &pass.plan, pass.groups);
-        let (points, tiles) = (plan.tiling.tile.points(), plan.tiling.tiles());
-        let (v_len, d_len) = (plan.tiling.points_len(pass.c), plan.tiling.points_len(pass.k));
-        let (rows, blocks) = (pass.c.next_multiple_of(LANES), pass.k.div_ceil(LANES));
-        let reads = [self.plan.slot(plan.v), self.plan.slot(plan.d)];
-        let ([v, d], [du]) = self.arena.split(reads, [self.plan.slot(plan.du)]);
-        self.threads.chunks(du, blocks * rows * LANES, &mut [], |task, du, _| {
-            let (point, g) = (task / groups, task % groups);
-            let a = Runs { values: &v[g * v_len + point * (v_len / points)..], run: groups * v_len };
-            let b = Runs { values: &d[g * d_len + point * (d_len / points)..], run: groups * d_len };
-            multiply_transposed(target, a, b, (count, tiles, rows), (0, blocks), du, first > 0);
-        });
-    }
-
-    fn transform_gradient(&mut self, pass: &TiledGradient<'_>) {
-        let (target, plan) = (self.gemm.target(), &pass.plan);
-        let (tile, rows, blocks) = (plan.tiling.tile, pass.c.next_multiple_of(LANES), pass.k.div_ceil(LANES));
-        let ([du], [dw]) = self.arena.split([self.plan.slot(plan.du)], [pass.dw]);
-        // Whole blocks of outputs, where groups consist of them.
-        let maps = if pass.k.is_multiple_of(LANES) { LANES } else { pass.k };
-        let stride = pass.groups * blocks * rows * LANES;
-        self.threads.chunks(dw, maps * pass.c * tile.r() * tile.r(), &mut [], |task, dw, _| {
-            let (g, block) = (task * maps / pass.k, task * maps % pass.k / LANES);
-            let du = &du[(g * blocks + block) * rows * LANES..];
-            weight_gradient(target, tile, du, stride, rows, pass.c, pass.accumulate, dw);
         });
     }
 }

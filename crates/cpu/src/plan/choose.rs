@@ -4,7 +4,7 @@ use net::random::dropout_threshold;
 use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Op, Padding, Pair, Shape, Ties};
 
 use super::memory::Buffer;
-use super::winograd::{self, WinogradGradient, WinogradPlan};
+use super::winograd::{self, WinogradPlan};
 use super::{Context, Pass};
 use crate::kernels::conv::Window;
 use crate::kernels::gemm::{LINE, LINE_DEPTH};
@@ -50,7 +50,7 @@ pub(crate) struct ConvPlan {
     pub(crate) win: Window,
     pub(crate) relu: bool,
     pub(crate) forward: ConvForward,
-    pub(crate) weight: Option<ConvGradient>,
+    pub(crate) weight: Option<ConvWeight>,
     pub(crate) data: Option<ConvData>,
 }
 
@@ -66,13 +66,6 @@ pub(crate) enum ConvForward {
         block: (usize, usize),
     },
     Winograd(WinogradPlan),
-}
-
-/// The weight gradient.
-#[derive(Debug)]
-pub(crate) enum ConvGradient {
-    Product(ConvWeight),
-    Winograd(WinogradGradient),
 }
 
 /// The weight gradient, transposed: `dw[(c, r, s), k] = Σ_n x[(c, r, s), (p, q)] · dy[k, (p, q)]ᵀ`; a task owns some rows.
@@ -259,10 +252,7 @@ fn conv(context: &mut Context<'_>, op: &Conv, input: Shape, output: Shape) -> Co
         Some(plan) => ConvForward::Winograd(plan),
         None => conv_product(context, groups, k, &win, flops),
     };
-    let weight = context.backward.then(|| match winograd::gradient(context, groups, &win, k, flops) {
-        Some(plan) => ConvGradient::Winograd(plan),
-        None => ConvGradient::Product(conv_weight(context, groups, k, &win, flops)),
-    });
+    let weight = context.backward.then(|| conv_weight(context, groups, k, &win, flops));
     let data = context.data_gradient.then(|| conv_data(context, groups, k, &win, flops));
     ConvPlan { groups, k, win, relu: false, forward, weight, data }
 }

@@ -9,11 +9,11 @@ mod print;
 mod winograd;
 
 pub(crate) use choose::{
-    ConvData, ConvForward, ConvGradient, ConvPlan, ConvWeight, LINEAR_COLS, LINEAR_ROWS, LINEAR_WEIGHT_BLOCK, LinearForward,
-    LinearPlan, LocalPlan, MaxPoolBackward, OpPlan, linear_depth,
+    ConvData, ConvForward, ConvPlan, ConvWeight, LINEAR_COLS, LINEAR_ROWS, LINEAR_WEIGHT_BLOCK, LinearForward, LinearPlan,
+    LocalPlan, MaxPoolBackward, OpPlan, linear_depth,
 };
 pub(crate) use memory::Buffer;
-pub(crate) use winograd::{WinogradGradient, WinogradPlan};
+pub(crate) use winograd::WinogradPlan;
 
 use memory::Needs;
 use net::{Mode, Net, Op};

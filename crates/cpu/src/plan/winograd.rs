@@ -64,33 +64,3 @@ pub(super) fn plan(
     context.note(pass, tiling.tile.name(), reason, flops, u_len + v_len + m_len);
     Some(WinogradPlan { tiling, c: win.c, k, images, u, v, m })
 }
-
-/// The weight gradient by tiles: `dw = Σ_n Gᵀ [(Bᵀ x B)ᵀ ⊙ (A dy Aᵀ)] G`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WinogradGradient {
-    pub(crate) tiling: Tiling,
-    /// Images that are transformed at a time.
-    pub(crate) images: usize,
-    /// Transformed images, `[n, g, point, input block, tile, LANES]`.
-    pub(crate) v: Buffer,
-    /// Transformed gradients, `[n, g, point, output block, tile, LANES]`.
-    pub(crate) d: Buffer,
-    /// Sums over the images, `[point, g, output block, c rounded up to LANES, LANES]`.
-    pub(crate) du: Buffer,
-}
-
-/// Plans the weight gradient by tiles, where that pays.
-pub(super) fn gradient(context: &mut Context<'_>, groups: usize, win: &Window, k: usize, flops: u64) -> Option<WinogradGradient> {
-    let (tiling, at) = (tiling(win, k)?, context.backward_at());
-    let image = groups * (tiling.points_len(win.c) + tiling.points_len(k));
-    let images = (VALUES / image).clamp(1, context.request.capacity);
-    let (v_len, d_len) = (images * groups * tiling.points_len(win.c), images * groups * tiling.points_len(k));
-    let du_len = tiling.tile.points() * groups * k.next_multiple_of(LANES) * win.c.next_multiple_of(LANES);
-    let v = context.needs.buffer(v_len, at, at);
-    let d = context.needs.buffer(d_len, at, at);
-    let du = context.needs.buffer(du_len, at, at);
-    context.scratch(tiling.scratch_len());
-    let reason = format!("sums over tiles at each point, {images} images at a time");
-    context.note(Pass::Weight, tiling.tile.name(), reason, flops, v_len + d_len + du_len);
-    Some(WinogradGradient { tiling, images, v, d, du })
-}

@@ -16,8 +16,8 @@ mod gemm;
 mod lanes;
 mod transform;
 
-pub(crate) use gemm::{Blocked, Runs, multiply, multiply_transposed};
-pub(crate) use transform::{WeightView, gradient, input, output, weight_gradient, weights};
+pub(crate) use gemm::{Blocked, multiply};
+pub(crate) use transform::{WeightView, input, output, weights};
 
 /// Channels of a block.
 pub(crate) const LANES: usize = 16;
