@@ -25,8 +25,8 @@ struct Call {
     c_block: usize,
 }
 
-/// `c[rows, 16 · blocks] ← a[rows, depth] · b[depth, 16 · blocks]`; `c` has its blocks `rows · LANES` apart. Sums run over
-/// `depth` in ascending order. FLOPs: `2 · rows · 16 · blocks · depth`.
+/// `c[rows, columns] ← a[rows, depth] · b[depth, columns]` for the `blocks` blocks of columns from `first` on; `c` has its blocks
+/// `rows · LANES` apart and is not read. Sums run over `depth` in ascending order. FLOPs: `2 · rows · 16 · blocks · depth`.
 pub(crate) fn multiply(
     target: Target,
     a: Blocked<'_>,

@@ -106,7 +106,7 @@ impl<const M: usize, const R: usize, const A: usize> Matrices for F<M, R, A> {
     const OUTPUT: Matrix = powers(A, M);
 }
 
-/// `Σ matrix[row][i] · x[i]` over the entries of one parity, or `None` where all are 0.
+/// `Σ matrix[row][i] · x[i]` over the entries of one parity.
 #[inline(always)]
 unsafe fn half<L: Lanes, const N: usize>(row: &[f32; MOST_POINTS], x: &[L; N], parity: usize) -> L {
     // SAFETY: the caller's promise that the CPU has the instruction set.
@@ -425,7 +425,7 @@ mod tests {
         (0..len).map(|e| (2.0 * stream.uniform(e as u32) - 1.0) as f32).collect()
     }
 
-    /// The convolution as the formula reads, in f64, and the same of absolute values.
+    /// The convolution as the formula reads, in f64.
     fn plain(t: &Tiling, c: usize, k: usize, x: &[f32], w: &[f32]) -> Vec<f64> {
         let r = t.tile.r();
         let mut y = Vec::new();
