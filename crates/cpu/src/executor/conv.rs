@@ -1,12 +1,10 @@
 //! Convolution: which task packs and multiplies what.
 
-use super::winograd::Tiled;
 use super::{Engine, Pixels};
 use crate::kernels::conv::{self, Window};
 use crate::kernels::gemm::{Gemm, Left};
-use crate::kernels::winograd::WeightView;
 use crate::kernels::{MatMut, transpose};
-use crate::plan::{ConvData, ConvForward, ConvPlan, ConvWeight, Input, LayerPlan, OpPlan};
+use crate::plan::{ConvAlgorithm, ConvData, ConvPlan, ConvProduct, ConvWeight, LayerPlan, OpPlan};
 
 /// A product of packed weights and one group of one image: `out[rows, (p, q)] = a · x[(c, r, s), (p, q)]`.
 struct ImageProduct<'a> {
@@ -43,73 +41,51 @@ impl ImageProduct<'_> {
 }
 
 /// The plan of a convolution.
-fn plan(layer: &LayerPlan) -> &ConvPlan {
+pub(super) fn plan(layer: &LayerPlan) -> &ConvPlan {
     match &layer.op {
         OpPlan::Conv(plan) => plan,
         _ => unreachable!("`{}` is no convolution", layer.name),
     }
 }
 
+/// The plan of a convolution by products.
+fn products(layer: &LayerPlan) -> &ConvProduct {
+    match &plan(layer).algorithm {
+        ConvAlgorithm::Product(products) => products,
+        ConvAlgorithm::Tiles(_) => unreachable!("`{}` goes through tiles", layer.name),
+    }
+}
+
 impl Engine {
     pub(super) fn conv_forward(&mut self, index: usize, pixels: Pixels<'_>) {
-        let layer = &self.plan.layers[index];
-        let conv = plan(layer);
-        let ConvForward::Winograd(plan) = conv.forward else { return self.conv_product(index, pixels) };
-        let (n, [weight, bias], area) = (pixels.n, self.params(layer, self.plan.weights), conv.win.r * conv.win.s);
-        let (outputs_stride, inputs_stride) = (plan.c * area, area);
-        self.run_tiled(&Tiled {
-            plan,
-            groups: conv.groups,
-            pixels,
-            x: (layer.input != Input::Pixels).then(|| self.input(layer, n)),
-            weight,
-            view: WeightView { outputs_stride, inputs_stride, outputs: plan.k, inputs: plan.c, turned: false },
-            bias,
-            relu: conv.relu,
-            y: self.output(layer, n),
-        });
-    }
-
-    fn conv_data_tiled(&mut self, index: usize, pixels: Pixels<'_>) {
-        let layer = &self.plan.layers[index];
-        let conv = plan(layer);
-        let Some(ConvData::Winograd(plan)) = conv.data else { return };
-        let (n, [weight, bias], area) = (pixels.n, self.params(layer, self.plan.weights), conv.win.r * conv.win.s);
-        let (outputs_stride, inputs_stride) = (area, plan.k * area);
-        let x = self.dy(layer, n);
-        self.run_tiled(&Tiled {
-            plan,
-            groups: conv.groups,
-            pixels,
-            x: Some(x),
-            weight,
-            view: WeightView { outputs_stride, inputs_stride, outputs: plan.k, inputs: plan.c, turned: true },
-            bias: bias.first(0),
-            relu: false,
-            y: self.dx(layer, n),
-        });
+        match plan(&self.plan.layers[index]).algorithm {
+            ConvAlgorithm::Tiles(_) => self.tiled_forward(index, pixels),
+            ConvAlgorithm::Product(_) => self.conv_product(index, pixels),
+        }
     }
 
     fn conv_product(&mut self, index: usize, pixels: Pixels<'_>) {
         let layer = &self.plan.layers[index];
-        let (plan, gemm) = (plan(layer), &self.gemm);
-        let ConvForward::Product { rows, packed, block } = &plan.forward else { return };
+        let (plan, gemm, forward) = (plan(layer), &self.gemm, &products(layer).forward);
         let (depth, k, positions) = (plan.win.depth(), plan.k, plan.win.positions());
         let params = self.params(layer, self.plan.weights);
-        let packed = self.plan.slot(*packed);
-        let ([weight], [panels]) = self.arena.split([params[0]], [packed]);
-        self.threads.chunks(panels, gemm.a_len(k, depth), &mut [], |g, panels, _| {
-            gemm.pack_a(&weight[g * k * depth..], depth, 1, k, depth, panels);
-        });
+        let packed = self.plan.slot(forward.packed);
+        if self.weights_are_new() {
+            let ([weight], [panels]) = self.arena.split([params[0]], [packed]);
+            self.threads.chunks(panels, gemm.a_len(k, depth), &mut [], |g, panels, _| {
+                gemm.pack_a(&weight[g * k * depth..], depth, 1, k, depth, panels);
+            });
+        }
         let reads = [self.input(layer, pixels.n), packed, params[1]];
         let ([x, panels, bias], [y, scratch]) = self.arena.split(reads, [self.output(layer, pixels.n), self.scratch()]);
         let (x, group_len) = (pixels.or(layer.input, x), plan.win.c * plan.win.h * plan.win.w);
         let out = MatMut::new(y, pixels.n * plan.groups * k, positions, positions);
-        self.threads.parts(out, k, *rows, scratch, |row, out, scratch| {
+        self.threads.parts(out, k, forward.rows, scratch, |row, out, scratch| {
             let (part, first) = (row / k, row % k);
             let (g, a) = (part % plan.groups, gemm.a_len(k, depth));
             let a = &panels[g * a + first * depth..(g + 1) * a];
-            let product = ImageProduct { gemm, win: &plan.win, block: *block, a, x: &x[part * group_len..][..group_len] };
+            let x = &x[part * group_len..][..group_len];
+            let product = ImageProduct { gemm, win: &plan.win, block: forward.block, a, x };
             product.run(out, scratch, |block| {
                 for row in 0..block.rows() {
                     conv::bias_relu(gemm.target(), block.row(row), bias[g * k + first + row], plan.relu);
@@ -118,10 +94,8 @@ impl Engine {
         });
     }
 
-    pub(super) fn conv_data(&mut self, index: usize, pixels: Pixels<'_>) {
-        let n = pixels.n;
-        match plan(&self.plan.layers[index]).data {
-            Some(ConvData::Winograd(_)) => self.conv_data_tiled(index, pixels),
+    pub(super) fn conv_data(&mut self, index: usize, n: usize) {
+        match products(&self.plan.layers[index]).data {
             Some(ConvData::Flipped { .. }) => self.conv_data_flipped(index, n),
             Some(ConvData::Columns { .. }) => self.conv_data_columns(index, n),
             None => {}
@@ -131,7 +105,7 @@ impl Engine {
     fn conv_data_flipped(&mut self, index: usize, n: usize) {
         let layer = &self.plan.layers[index];
         let (plan, gemm) = (plan(layer), &self.gemm);
-        let Some(ConvData::Flipped { win, rows, packed, block }) = &plan.data else { return };
+        let Some(ConvData::Flipped { win, rows, packed, block }) = &products(layer).data else { return };
         let (c, depth, positions) = (plan.win.c, win.depth(), win.positions());
         let packed = self.plan.slot(*packed);
         let ([weight], [panels]) = self.arena.split([self.params(layer, self.plan.weights)[0]], [packed]);
@@ -154,7 +128,7 @@ impl Engine {
     fn conv_data_columns(&mut self, index: usize, n: usize) {
         let layer = &self.plan.layers[index];
         let (plan, gemm, win) = (plan(layer), &self.gemm, &plan(layer).win);
-        let Some(ConvData::Columns { packed, block }) = &plan.data else { return };
+        let Some(ConvData::Columns { packed, block }) = &products(layer).data else { return };
         let (depth, k, positions) = (win.depth(), plan.k, win.positions());
         let packed = self.plan.slot(*packed);
         let ([weight], [panels]) = self.arena.split([self.params(layer, self.plan.weights)[0]], [packed]);
@@ -182,7 +156,7 @@ impl Engine {
     }
 
     pub(super) fn conv_weight(&mut self, index: usize, pixels: Pixels<'_>, accumulate: bool) {
-        let images = match &plan(&self.plan.layers[index]).weight {
+        let images = match &products(&self.plan.layers[index]).weight {
             Some(weight) => weight.images,
             None => return,
         };
@@ -197,7 +171,7 @@ impl Engine {
     fn add_weight_products(&mut self, index: usize, pixels: Pixels<'_>, first: usize, count: usize) {
         let layer = &self.plan.layers[index];
         let (plan, gemm) = (plan(layer), &self.gemm);
-        let Some(weight) = &plan.weight else { return };
+        let Some(weight) = &products(layer).weight else { return };
         let (win, k, positions) = (&plan.win, plan.k, plan.win.positions());
         let group_len = gemm.b_len(positions, k);
         let packed = self.plan.slot(weight.dy).first(count * plan.groups * group_len);
@@ -231,7 +205,7 @@ impl Engine {
     fn store_weight_gradient(&mut self, index: usize, accumulate: bool) {
         let layer = &self.plan.layers[index];
         let plan = plan(layer);
-        let Some(weight) = &plan.weight else { return };
+        let Some(weight) = &products(layer).weight else { return };
         let (target, k, depth) = (self.gemm.target(), plan.k, plan.win.depth());
         let ([from], [out]) = self.arena.split([self.plan.slot(weight.transposed)], [self.gradients(layer)[0]]);
         let rows = depth.next_multiple_of(weight.rows);

@@ -10,13 +10,14 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use net::{
-    Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Result, StepInfo, StepLoss, Tensor,
+    Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Result, Shape, StepInfo, StepLoss, Tensor,
 };
 
 use crate::arena::{Arena, Slot};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::{Target, softmax, update};
-use crate::plan::{Buffer, Input, LayerPlan, OpPlan, Pass, Plan, Request};
+use crate::plan::{Buffer, Input, Layout, LayerPlan, OpPlan, Pass, Plan, Reorder, Request};
+use crate::kernels::blocked::{to_blocks, to_planes};
 use crate::threads::Threads;
 use crate::{Isa, Options};
 
@@ -63,6 +64,8 @@ struct Engine {
     arena: Arena,
     threads: Threads,
     gemm: Gemm,
+    /// Whether weights have been loaded since the last forward pass.
+    loaded: bool,
 }
 
 /// What a pass depends on besides parameters.
@@ -112,7 +115,7 @@ impl Cpu {
         let threads = Threads::new(threads).map_err(|error| fault(format!("starting {threads} threads: {error}")))?;
         let timings = timings(&plan);
         let scores = vec![(0.0, false); batch];
-        let engine = Engine { plan, arena, threads, gemm };
+        let engine = Engine { plan, arena, threads, gemm, loaded: true };
         Ok(Cpu {
             net: net.clone(),
             engine,
@@ -178,6 +181,7 @@ impl Cpu {
             self.timings[timing].time += start.elapsed();
             timing += self.engine.plan.layers[index].passes.len();
         }
+        self.engine.loaded = false;
         self.images = pixels.n;
     }
 
@@ -188,12 +192,17 @@ impl Cpu {
             timing -= self.engine.plan.layers[index].passes.len();
             for i in 0..self.engine.plan.layers[index].passes.len() {
                 let start = Instant::now();
+                let mut ahead = Duration::ZERO;
                 match self.engine.plan.layers[index].passes[i].pass {
                     Pass::Forward => continue,
-                    Pass::Weight => backward_weight(&mut self.engine, index, pixels, info),
+                    Pass::Weight => ahead = backward_weight(&mut self.engine, index, pixels, info),
                     Pass::Data => backward_data(&mut self.engine, index, pixels, labels, info),
                 }
-                self.timings[timing + i].time += start.elapsed();
+                self.timings[timing + i].time += start.elapsed() - ahead;
+                if ahead > Duration::ZERO {
+                    // The pass behind this one, the layer's data gradient.
+                    self.timings[timing + i + 1].time += ahead;
+                }
             }
         }
     }
@@ -217,6 +226,19 @@ impl Cpu {
         }
     }
 
+    /// The values of a slot of images of `shape`, `[n, c, h, w]`.
+    fn planes(&self, layout: Layout, slot: Slot, shape: Shape) -> Vec<f32> {
+        let values = self.engine.arena.get(slot);
+        if layout == Layout::Planes {
+            return values.to_vec();
+        }
+        let mut out = vec![0.0; values.len()];
+        for (x, out) in values.chunks_exact(shape.len()).zip(out.chunks_exact_mut(shape.len())) {
+            to_planes(self.engine.gemm.target(), x, shape.plane(), out);
+        }
+        out
+    }
+
     /// The buffer of a kind of parameter values.
     fn values_of(&self, kind: Kind) -> Result<Buffer> {
         let plan = &self.engine.plan;
@@ -234,43 +256,85 @@ fn timings(plan: &Plan) -> Vec<Timing> {
     let passes = plan.layers.iter().flat_map(|layer| layer.passes.iter().map(move |note| (layer, note)));
     let mut all: Vec<Timing> = passes
         .map(|(layer, note)| {
-            // The layer before has rectified its own output.
-            let is_done = note.pass == Pass::Forward && matches!(layer.op, OpPlan::Relu { fused: true });
-            timing(&layer.name, note.pass.name(), if is_done { 0 } else { note.flops })
+            timing(&layer.name, note.pass.name(), if note.elsewhere { 0 } else { note.flops })
         })
         .collect();
     all.push(timing("update", "update", 0));
     all
 }
 
-fn backward_weight(engine: &mut Engine, index: usize, pixels: Pixels<'_>, info: StepInfo) {
+/// Returns the time that went into the data gradient, where it has been computed along with the others.
+fn backward_weight(engine: &mut Engine, index: usize, pixels: Pixels<'_>, info: StepInfo) -> Duration {
     let accumulate = info.first_image > 0;
-    match engine.plan.layers[index].op {
+    match &engine.plan.layers[index].op {
+        OpPlan::Conv(conv) if conv.is_tiled() => return engine.tiled_backward(index, pixels, accumulate),
         OpPlan::Conv(_) => engine.conv_weight(index, pixels, accumulate),
         OpPlan::Linear(_) => engine.linear_weight(index, pixels, accumulate),
         OpPlan::Local(_) => engine.local_weight(index, pixels, accumulate),
         _ => {}
     }
+    Duration::ZERO
 }
 
 fn backward_data(engine: &mut Engine, index: usize, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) {
-    match engine.plan.layers[index].op {
-        OpPlan::Conv(_) => engine.conv_data(index, pixels),
+    match &engine.plan.layers[index].op {
+        OpPlan::Conv(conv) if conv.is_tiled() => {}
+        OpPlan::Conv(_) => engine.conv_data(index, pixels.n),
         OpPlan::Linear(_) => engine.linear_data(index, pixels.n),
         OpPlan::Local(_) => engine.local_data(index, pixels.n),
         OpPlan::Softmax => engine.softmax_data(index, labels, info.step_images),
         _ => engine.pointwise_data(index, pixels, info),
     }
+    engine.reorder_back(index, pixels.n);
+}
+
+/// One image into layout `to`.
+fn turn(target: Target, to: Layout, x: &[f32], area: usize, out: &mut [f32]) {
+    match to {
+        Layout::Blocks => to_blocks(target, x, area, out),
+        Layout::Planes => to_planes(target, x, area, out),
+    }
 }
 
 impl Engine {
     fn forward(&mut self, index: usize, pixels: Pixels<'_>, step: Option<StepInfo>) {
+        self.reorder(index, pixels);
         match self.plan.layers[index].op {
             OpPlan::Conv(_) => self.conv_forward(index, pixels),
             OpPlan::Linear(_) => self.linear_forward(index, pixels),
             OpPlan::Local(_) => self.local_forward(index, pixels),
             _ => self.pointwise_forward(index, pixels, step),
         }
+    }
+
+    /// Whether what is made of the weights for forward passes has to be made again.
+    fn weights_are_new(&self) -> bool {
+        self.loaded || self.plan.mode == Mode::Train
+    }
+
+    /// Brings a layer's input into the layout that the layer reads, where it is in another.
+    fn reorder(&mut self, index: usize, pixels: Pixels<'_>) {
+        let layer = &self.plan.layers[index];
+        let Some(Reorder { from, to, .. }) = layer.reorder else { return };
+        let source = match from {
+            Input::Pixels => Slot { offset: 0, len: 0 },
+            Input::Buffer(buffer) => self.plan.slot(buffer).first(pixels.n * layer.input_len),
+        };
+        let ([source], [out]) = self.arena.split([source], [self.input(layer, pixels.n)]);
+        let (source, target) = (pixels.or(from, source), self.gemm.target());
+        let (len, area) = (layer.input_len, layer.input_area);
+        self.threads.chunks(out, len, &mut [], |i, out, _| turn(target, to, &source[i * len..][..len], area, out));
+    }
+
+    /// Brings the gradient by a layer's input into the layout of the layer before.
+    fn reorder_back(&mut self, index: usize, n: usize) {
+        let layer = &self.plan.layers[index];
+        let Some(Reorder { to, dx: Some(buffer), .. }) = layer.reorder else { return };
+        let to = if to == Layout::Blocks { Layout::Planes } else { Layout::Blocks };
+        let (len, area, target) = (layer.input_len, layer.input_area, self.gemm.target());
+        let out = self.plan.slot(buffer).first(n * len);
+        let ([dx], [out]) = self.arena.split([self.dx(layer, n)], [out]);
+        self.threads.chunks(out, len, &mut [], |i, out, _| turn(target, to, &dx[i * len..][..len], area, out));
     }
 
     /// The input of a layer for `n` images, an empty slot where it is the pixels.
@@ -336,6 +400,7 @@ impl Executor for Cpu {
                 self.engine.arena.get_mut(self.engine.plan.param(buffer, index)).copy_from_slice(&tensor.data);
             }
         }
+        self.engine.loaded = true;
         Ok(())
     }
 
@@ -389,7 +454,7 @@ impl Executor for Cpu {
         }
         let (gradients, momenta) = (self.values_of(Kind::Gradients)?, self.values_of(Kind::Momentum)?);
         let start = Instant::now();
-        let Engine { plan, arena, threads, gemm } = &mut self.engine;
+        let Engine { plan, arena, threads, gemm, .. } = &mut self.engine;
         for (index, param) in hyper.params.iter().enumerate().filter(|(_, param)| param.rate != 0.0) {
             let of = |buffer| plan.param(buffer, index);
             let ([g], [w, v]) = arena.split([of(gradients)], [of(plan.weights), of(momenta)]);
@@ -428,7 +493,7 @@ impl Executor for Cpu {
         if !plan.kept {
             return Err(fault(format!("the output of `{layer}` is not kept; prepare to inspect")));
         }
-        let data = self.engine.arena.get(self.engine.output(plan, self.images)).to_vec();
+        let data = self.planes(plan.layout, self.engine.output(plan, self.images), shape);
         Ok(Tensor { shape: vec![self.images, shape.c, shape.h, shape.w], data })
     }
 
@@ -440,7 +505,11 @@ impl Executor for Cpu {
         if !self.went_backward {
             return Err(fault("the last pass was not backward"));
         }
-        let data = self.engine.arena.get(self.engine.dx(first, self.images)).to_vec();
+        let slot = match first.reorder {
+            Some(Reorder { dx: Some(buffer), .. }) => self.engine.plan.slot(buffer).first(self.images * first.input_len),
+            _ => self.engine.dx(first, self.images),
+        };
+        let data = self.engine.arena.get(slot).to_vec();
         let input = self.net.input();
         Ok(Tensor { shape: vec![self.images, input.c, input.h, input.w], data })
     }

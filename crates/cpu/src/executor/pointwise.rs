@@ -5,8 +5,9 @@ use net::random::dropout_stream;
 
 use super::{Engine, Pixels};
 use crate::arena::{as_bytes, as_bytes_mut};
-use crate::kernels::{lrn, lrn_within, pointwise, pool, softmax};
-use crate::plan::{LayerPlan, MaxPoolBackward, OpPlan};
+use crate::kernels::lanes::LANES;
+use crate::kernels::{Target, blocked, lrn, lrn_within, pointwise, pool, softmax};
+use crate::plan::{LayerPlan, MaxPoolBackward, MaxPoolPlan, OpPlan};
 
 impl Engine {
     pub(super) fn pointwise_forward(&mut self, index: usize, pixels: Pixels<'_>, step: Option<StepInfo>) {
@@ -14,7 +15,7 @@ impl Engine {
         if self.input(layer, pixels.n) == self.output(layer, pixels.n) {
             return self.forward_in_place(index, pixels.n);
         }
-        if let OpPlan::MaxPool { backward: MaxPoolBackward::Stored(_), .. } = layer.op {
+        if let OpPlan::MaxPool(MaxPoolPlan { backward: MaxPoolBackward::Stored(_), .. }) = layer.op {
             return self.max_pool_stored(index, pixels);
         }
         let target = self.gemm.target();
@@ -26,9 +27,13 @@ impl Engine {
             match &layer.op {
                 OpPlan::Relu { .. } => pointwise::relu(target, x, y),
                 OpPlan::Tanh => pointwise::tanh(x, y),
-                OpPlan::Lrn(num) => lrn::lrn(target, num, x, y, scratch),
+                OpPlan::Lrn { num, blocks: false, .. } => lrn::lrn(target, num, x, y, scratch),
+                OpPlan::Lrn { num, blocks: true, .. } => {
+                    let block = layer.input_area * LANES;
+                    blocked::lrn(target, num, layer.input_area, x, block, y, block, scratch);
+                }
                 OpPlan::LrnWithin(num) => lrn_within::lrn_within(target, num, x, y, scratch),
-                OpPlan::MaxPool { win, .. } => pool::max(target, win, x, y, &mut [], scratch),
+                OpPlan::MaxPool(pool) => max_pool(target, pool, x, y, &mut [], scratch),
                 OpPlan::AvgPool(win) => pool::mean(target, win, x, y),
                 OpPlan::Dropout { threshold, train, test } => match step {
                     Some(info) => {
@@ -38,6 +43,7 @@ impl Engine {
                     None => pointwise::scale(target, x, *test, y),
                 },
                 OpPlan::Softmax => softmax::softmax(x, y),
+                OpPlan::LrnPooled => unreachable!("works in place"),
                 OpPlan::Conv(_) | OpPlan::Linear(_) | OpPlan::Local(_) => unreachable!("has parameters"),
             }
         });
@@ -50,7 +56,7 @@ impl Engine {
             OpPlan::Tanh => pointwise::tanh_in_place(x),
             _ => pointwise::relu_in_place(target, x),
         };
-        if !matches!(layer.op, OpPlan::Relu { fused: true }) {
+        if !matches!(layer.op, OpPlan::Relu { fused: true, .. } | OpPlan::LrnPooled) {
             let y = self.arena.get_mut(output);
             self.threads.chunks(y, layer.output_len, &mut [], |_, x, _| kernel(x));
         }
@@ -59,13 +65,14 @@ impl Engine {
     /// Maximum pooling that writes down where the maxima were.
     fn max_pool_stored(&mut self, index: usize, pixels: Pixels<'_>) {
         let layer = &self.plan.layers[index];
-        let OpPlan::MaxPool { win, backward: MaxPoolBackward::Stored(winners) } = &layer.op else { return };
+        let OpPlan::MaxPool(pool) = &layer.op else { return };
+        let MaxPoolBackward::Stored(winners) = &pool.backward else { return };
         let slots = [self.output(layer, pixels.n), self.plan.slot(*winners), self.scratch()];
         let ([x], [y, winners, scratch]) = self.arena.split([self.input(layer, pixels.n)], slots);
         let (x, target, each) = (pixels.or(layer.input, x), self.gemm.target(), layer.output_len);
         let winners = &mut as_bytes_mut(winners)[..y.len()];
         self.threads.chunks2((y, each), (winners, each), scratch, |i, y, winners, scratch| {
-            pool::max(target, win, &x[i * layer.input_len..][..layer.input_len], y, winners, scratch);
+            max_pool(target, pool, &x[i * layer.input_len..][..layer.input_len], y, winners, scratch);
         });
     }
 
@@ -84,7 +91,7 @@ impl Engine {
             return self.data_in_place(index, pixels.n, info);
         }
         let winners = match layer.op {
-            OpPlan::MaxPool { backward: MaxPoolBackward::Stored(winners), .. } => self.plan.slot(winners),
+            OpPlan::MaxPool(MaxPoolPlan { backward: MaxPoolBackward::Stored(winners), .. }) => self.plan.slot(winners),
             _ => self.input(layer, 0).first(0),
         };
         let reads = [self.input(layer, pixels.n), self.dy(layer, pixels.n), winners];
@@ -94,14 +101,19 @@ impl Engine {
         self.threads.chunks(dx, layer.input_len, scratch, |i, dx, scratch| {
             let (x, dy) = (&x[i * layer.input_len..][..layer.input_len], &dy[i * layer.output_len..][..layer.output_len]);
             match &layer.op {
-                OpPlan::Lrn(num) => lrn::lrn_backward(target, num, x, dy, dx, scratch),
+                OpPlan::Lrn { num, blocks: false, .. } => lrn::lrn_backward(target, num, x, dy, dx, scratch),
+                OpPlan::Lrn { num, blocks: true, mask } => {
+                    let block = layer.input_area * LANES;
+                    blocked::lrn_backward(target, num, layer.input_area, *mask, x, dx, block, dy, block, scratch);
+                }
                 OpPlan::LrnWithin(num) => lrn_within::lrn_within_backward(target, num, x, dy, dx, scratch),
-                OpPlan::MaxPool { win, backward: MaxPoolBackward::Stored(_) } => {
-                    pool::max_backward_stored(target, win, &winners[i * layer.output_len..][..layer.output_len], dy, dx);
-                }
-                OpPlan::MaxPool { win, backward: MaxPoolBackward::Recomputed { all } } => {
-                    pool::max_backward_recomputed(target, win, *all, x, dy, dx);
-                }
+                OpPlan::MaxPool(pool) => match &pool.backward {
+                    MaxPoolBackward::Stored(_) => {
+                        let winners = &winners[i * layer.output_len..][..layer.output_len];
+                        max_pool_backward(target, pool, x, winners, dy, dx, scratch);
+                    }
+                    MaxPoolBackward::Recomputed { all } => pool::max_backward_recomputed(target, &pool.win, *all, x, dy, dx),
+                },
                 OpPlan::AvgPool(win) => pool::mean_backward(target, win, dy, dx),
                 _ => unreachable!("works in place"),
             }
@@ -111,6 +123,9 @@ impl Engine {
     /// Backward passes that scale each value of the gradient.
     fn data_in_place(&mut self, index: usize, n: usize, info: StepInfo) {
         let layer = &self.plan.layers[index];
+        if matches!(layer.op, OpPlan::Relu { masked: true, .. } | OpPlan::LrnPooled) {
+            return;
+        }
         let target = self.gemm.target();
         let ([y], [g]) = self.arena.split([self.output(layer, n)], [self.dx(layer, n)]);
         self.threads.chunks(g, layer.output_len, &mut [], |i, g, _| {
@@ -120,11 +135,37 @@ impl Engine {
     }
 }
 
+/// Maximum pooling of one image, of what it is normalised to where the plan says so; `arg` may be empty.
+fn max_pool(target: Target, plan: &MaxPoolPlan, x: &[f32], y: &mut [f32], arg: &mut [u8], scratch: &mut [f32]) {
+    match (&plan.norm, plan.blocks) {
+        (Some(num), _) => blocked::norm_pool(target, num, &plan.win, plan.rectified, x, y, arg, scratch),
+        (None, true) => blocked::max(target, &plan.win, plan.rectified, x, y, arg),
+        (None, false) => pool::max(target, &plan.win, x, y, arg, scratch),
+    }
+}
+
+/// The gradient by `x` of what [`max_pool`] wrote.
+fn max_pool_backward(
+    target: Target,
+    plan: &MaxPoolPlan,
+    x: &[f32],
+    arg: &[u8],
+    dy: &[f32],
+    dx: &mut [f32],
+    scratch: &mut [f32],
+) {
+    match (&plan.norm, plan.blocks) {
+        (Some(num), _) => blocked::norm_pool_backward(target, num, &plan.win, x, arg, dy, dx, scratch),
+        (None, true) => blocked::max_backward(target, &plan.win, arg, dy, dx),
+        (None, false) => pool::max_backward_stored(target, &plan.win, arg, dy, dx),
+    }
+}
+
 /// The gradient `g` of image `i` by a pointwise layer's output `y` becomes that by its input.
 fn scale_gradient(
     layer: &LayerPlan,
     index: usize,
-    target: crate::kernels::Target,
+    target: Target,
     y: &[f32],
     g: &mut [f32],
     info: StepInfo,

@@ -4,6 +4,8 @@
 //! `dx_i = g_i · D_i^−β − 2 a β · x_i · Σ_j g_j x_j D_j^−β / D_j`, the window being symmetric. `D` is computed again in the backward
 //! pass: it costs less than to keep it in memory. Worked in strips of [`STRIP`] neighbouring pixels through all maps.
 
+use net::LrnAcross;
+
 use super::by_isa;
 
 /// Pixels worked on at once.
@@ -24,6 +26,12 @@ pub(crate) struct LrnNumbers {
 }
 
 impl LrnNumbers {
+    /// The numbers of a layer on `maps` maps.
+    pub(crate) fn new(op: &LrnAcross, maps: usize) -> LrnNumbers {
+        let (k, a, beta) = (op.k as f32, op.coefficient() as f32, op.beta as f32);
+        LrnNumbers { maps, towers: op.towers, n: op.n, k, a, beta }
+    }
+
     /// Scratch values of either pass.
     pub(crate) fn scratch_len(&self) -> usize {
         3 * self.maps * STRIP

@@ -5,8 +5,10 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod blocked;
 pub(crate) mod conv;
 pub(crate) mod gemm;
+pub(crate) mod lanes;
 pub(crate) mod linear;
 pub(crate) mod local;
 pub(crate) mod lrn;

@@ -4,8 +4,10 @@ use net::random::dropout_threshold;
 use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Op, Padding, Pair, Shape, Ties};
 
 use super::memory::Buffer;
-use super::winograd::{self, WinogradPlan};
+use super::layout::MOST_NAMED;
+use super::winograd::{self, Geometry, Tiled};
 use super::{Context, Pass};
+use crate::kernels::blocked::norm_pool_scratch_len;
 use crate::kernels::conv::Window;
 use crate::kernels::gemm::{LINE, LINE_DEPTH};
 use crate::kernels::lrn::LrnNumbers;
@@ -21,14 +23,21 @@ pub(crate) enum OpPlan {
     Relu {
         /// Whether the layer before has already rectified.
         fused: bool,
+        /// Whether the layer behind has already zeroed the gradient.
+        masked: bool,
     },
     Tanh,
-    Lrn(LrnNumbers),
-    LrnWithin(WithinNumbers),
-    MaxPool {
-        win: PoolWindow,
-        backward: MaxPoolBackward,
+    Lrn {
+        num: LrnNumbers,
+        /// Whether images lie in blocks of channels.
+        blocks: bool,
+        /// Whether the gradient is 0 where the input is not positive.
+        mask: bool,
     },
+    /// A normalisation that [`MaxPoolPlan::norm`] does.
+    LrnPooled,
+    LrnWithin(WithinNumbers),
+    MaxPool(MaxPoolPlan),
     AvgPool(PoolWindow),
     Dropout {
         threshold: u32,
@@ -40,7 +49,7 @@ pub(crate) enum OpPlan {
     Softmax,
 }
 
-/// A convolution as matrix products: forward `y[k, (p, q)] = w[k, (c, r, s)] · x[(c, r, s), (p, q)]` for each image and group.
+/// A convolution.
 #[derive(Debug)]
 pub(crate) struct ConvPlan {
     pub(crate) groups: usize,
@@ -49,6 +58,25 @@ pub(crate) struct ConvPlan {
     /// Of a group.
     pub(crate) win: Window,
     pub(crate) relu: bool,
+    pub(crate) algorithm: ConvAlgorithm,
+}
+
+impl ConvPlan {
+    pub(crate) fn is_tiled(&self) -> bool {
+        matches!(self.algorithm, ConvAlgorithm::Tiles(_))
+    }
+}
+
+/// How all passes of a convolution are computed.
+#[derive(Debug)]
+pub(crate) enum ConvAlgorithm {
+    Product(ConvProduct),
+    Tiles(Tiled),
+}
+
+/// A convolution as matrix products: forward `y[k, (p, q)] = w[k, (c, r, s)] · x[(c, r, s), (p, q)]` for each image and group.
+#[derive(Debug)]
+pub(crate) struct ConvProduct {
     pub(crate) forward: ConvForward,
     pub(crate) weight: Option<ConvWeight>,
     pub(crate) data: Option<ConvData>,
@@ -56,16 +84,13 @@ pub(crate) struct ConvPlan {
 
 /// The outputs.
 #[derive(Debug)]
-pub(crate) enum ConvForward {
-    Product {
-        /// Output maps of a task: all of a group, or fewer where there are few images.
-        rows: usize,
-        /// Weights as panels, `[g, panel, (c, r, s), mr]`.
-        packed: Buffer,
-        /// Depth and positions of the block that a task packs at a time.
-        block: (usize, usize),
-    },
-    Winograd(WinogradPlan),
+pub(crate) struct ConvForward {
+    /// Output maps of a task: all of a group, or fewer where there are few images.
+    pub(crate) rows: usize,
+    /// Weights as panels, `[g, panel, (c, r, s), mr]`.
+    pub(crate) packed: Buffer,
+    /// Depth and positions of the block that a task packs at a time.
+    pub(crate) block: (usize, usize),
 }
 
 /// The weight gradient, transposed: `dw[(c, r, s), k] = Σ_n x[(c, r, s), (p, q)] · dy[k, (p, q)]ᵀ`; a task owns some rows.
@@ -86,8 +111,6 @@ pub(crate) struct ConvWeight {
 /// The data gradient.
 #[derive(Debug)]
 pub(crate) enum ConvData {
-    /// The same convolution as [`ConvData::Flipped`], by tiles.
-    Winograd(WinogradPlan),
     /// A stride-1 convolution of `dy` with the weights turned by half a turn.
     Flipped {
         /// Of a group, from `dy` to `dx`.
@@ -139,6 +162,19 @@ pub(crate) enum LinearForward {
     Product { x: Buffer },
 }
 
+/// Maximum pooling.
+#[derive(Debug)]
+pub(crate) struct MaxPoolPlan {
+    pub(crate) win: PoolWindow,
+    pub(crate) backward: MaxPoolBackward,
+    /// Whether images lie in blocks of channels.
+    pub(crate) blocks: bool,
+    /// The normalisation of the input that is done on the way.
+    pub(crate) norm: Option<LrnNumbers>,
+    /// Whether windows of maximum 0 have no winner: the input is a ReLU's output, and that layer has nothing to do.
+    pub(crate) rectified: bool,
+}
+
 /// How the maximum's backward pass finds the elements that won.
 #[derive(Debug)]
 pub(crate) enum MaxPoolBackward {
@@ -175,7 +211,7 @@ fn rows_of_task(size: usize, unit: usize, times: usize) -> usize {
     [8, 4, 2].iter().map(|n| n * unit).find(|rows| size.div_ceil(*rows) * times >= TASKS).unwrap_or(unit)
 }
 
-fn window(input: Shape, output: Shape, groups: usize, kernel: Pair, stride: Pair, padding: Padding) -> Window {
+pub(super) fn window(input: Shape, output: Shape, groups: usize, kernel: Pair, stride: Pair, padding: Padding) -> Window {
     let (Shape { c, h, w }, Pair { r, s }) = (input, kernel);
     let (stride_r, stride_s, top, left) = (stride.r, stride.s, padding.top, padding.left);
     Window { c: c / groups, h, w, r, s, stride_r, stride_s, top, left, p: output.h, q: output.w }
@@ -187,27 +223,50 @@ fn pool_window(input: Shape, output: Shape, kernel: Pair, stride: Pair, padding:
     PoolWindow { h, w, r, s, stride_r, stride_s, top, left, p: output.h, q: output.w }
 }
 
-/// Decides for the layer of `context`; `fused` says that a ReLU has been done by the layer before.
-pub(super) fn op(context: &mut Context<'_>, fused: bool) -> OpPlan {
+/// What the layer of `context` is to do with its neighbours.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Surroundings {
+    /// Whether the layer before does this one's work: a ReLU's.
+    pub(super) done_before: bool,
+    /// Whether the layer behind does this one's work: a normalisation's, which is pooled.
+    pub(super) done_behind: bool,
+    /// The normalisation whose work this pooling does.
+    pub(super) normalises: Option<LrnNumbers>,
+    /// Whether the input is a ReLU's output whose gradient this layer can zero itself.
+    pub(super) rectified: bool,
+    /// The tiles of a convolution that goes through tiles.
+    pub(super) tiles: Option<Geometry>,
+    /// The layout of the input and of the output, where they are the same.
+    pub(super) blocks: bool,
+}
+
+/// Decides for the layer of `context`.
+pub(super) fn op(context: &mut Context<'_>, around: Surroundings) -> OpPlan {
     let net = context.request.net;
     let (input, output) = (net.input_of(context.layer), net.output_of(context.layer));
     match &net.layers()[context.layer].op {
-        Op::Conv(op) => OpPlan::Conv(Box::new(conv(context, op, input, output))),
+        Op::Conv(op) => OpPlan::Conv(Box::new(conv(context, op, input, output, around.tiles))),
         Op::Local(op) => OpPlan::Local(local(context, op, input, output)),
         Op::Linear(op) => OpPlan::Linear(linear(context, input.len(), op.k)),
         Op::Relu => {
-            let (algorithm, reason) =
-                if fused { ("fused", "the layer before rectifies what it writes") } else { ("pointwise", "") };
-            simple(context, algorithm, reason, input.len(), 1);
-            OpPlan::Relu { fused }
+            let (algorithm, reason) = match around.done_before {
+                true => ("fused", "the layer before rectifies what it writes"),
+                false => ("pointwise", ""),
+            };
+            let flops = input.len() as u64;
+            context.note(Pass::Forward, algorithm, reason, flops, 0);
+            if context.data_gradient {
+                context.note(Pass::Data, "pointwise", "", flops, 0);
+            }
+            OpPlan::Relu { fused: around.done_before, masked: false }
         }
         Op::Tanh => {
             simple(context, "pointwise", "", input.len(), 1);
             OpPlan::Tanh
         }
-        Op::Lrn(op) => lrn(context, op, input),
+        Op::Lrn(op) => lrn(context, op, input, around),
         Op::LrnWithin(op) => lrn_within(context, op, input),
-        Op::MaxPool(op) => max_pool(context, op, input, output),
+        Op::MaxPool(op) => max_pool(context, op, input, output, around),
         Op::AvgPool(op) => {
             simple(context, "windows", "", output.len(), op.kernel.r * op.kernel.s);
             OpPlan::AvgPool(pool_window(input, output, op.kernel, op.stride, op.padding))
@@ -244,17 +303,19 @@ fn simple(context: &mut Context<'_>, algorithm: &'static str, reason: &str, valu
     }
 }
 
-fn conv(context: &mut Context<'_>, op: &Conv, input: Shape, output: Shape) -> ConvPlan {
+fn conv(context: &mut Context<'_>, op: &Conv, input: Shape, output: Shape, tiles: Option<Geometry>) -> ConvPlan {
     let (groups, k) = (op.groups, op.k / op.groups);
     let win = window(input, output, groups, op.kernel, op.stride, op.padding);
     let flops = 2 * context.request.net.multiply_adds_of(context.layer);
-    let forward = match winograd::plan(context, Pass::Forward, groups, &win, k, flops) {
-        Some(plan) => ConvForward::Winograd(plan),
-        None => conv_product(context, groups, k, &win, flops),
+    let algorithm = match tiles {
+        Some(tiles) => ConvAlgorithm::Tiles(winograd::plan(context, tiles, groups, &win, flops)),
+        None => ConvAlgorithm::Product(ConvProduct {
+            forward: conv_product(context, groups, k, &win, flops),
+            weight: context.backward.then(|| conv_weight(context, groups, k, &win, flops)),
+            data: context.data_gradient.then(|| conv_data(context, groups, k, &win, flops)),
+        }),
     };
-    let weight = context.backward.then(|| conv_weight(context, groups, k, &win, flops));
-    let data = context.data_gradient.then(|| conv_data(context, groups, k, &win, flops));
-    ConvPlan { groups, k, win, relu: false, forward, weight, data }
+    ConvPlan { groups, k, win, relu: false, algorithm }
 }
 
 fn conv_product(context: &mut Context<'_>, groups: usize, k: usize, win: &Window, flops: u64) -> ConvForward {
@@ -265,11 +326,11 @@ fn conv_product(context: &mut Context<'_>, groups: usize, k: usize, win: &Window
         tasks => balanced(k, k.div_ceil(TASKS.div_ceil(tasks)), gemm.mr()),
     };
     let packed_len = groups * gemm.a_len(k, win.depth());
-    let packed = context.needs.buffer(packed_len, context.forward_at(), context.forward_at());
+    let packed = context.weights_buffer(packed_len);
     context.scratch(win.spread_len(win.c) + gemm.b_len(block.0, block.1));
     let reason = format!("columns are cut from the image into cache in blocks of {} × {}; bias fused", block.0, block.1);
     context.note(Pass::Forward, "implicit product", reason, flops, packed_len);
-    ConvForward::Product { rows, packed, block }
+    ConvForward { rows, packed, block }
 }
 
 fn conv_weight(context: &mut Context<'_>, groups: usize, k: usize, win: &Window, flops: u64) -> ConvWeight {
@@ -293,9 +354,6 @@ fn conv_data(context: &mut Context<'_>, groups: usize, k: usize, win: &Window, f
     if win.stride_r == 1 && win.stride_s == 1 && win.top < win.r && win.left < win.s {
         let flipped =
             Window { c: k, h: win.p, w: win.q, top: win.r - 1 - win.top, left: win.s - 1 - win.left, p: win.h, q: win.w, ..*win };
-        if let Some(plan) = winograd::plan(context, Pass::Data, groups, &flipped, win.c, flops) {
-            return ConvData::Winograd(plan);
-        }
         let block = (balanced(flipped.depth(), BLOCK_DEPTH, 1), balanced(flipped.positions(), BLOCK_COLS, gemm.nr()));
         let rows = match context.request.capacity * groups {
             tasks if tasks >= TASKS => win.c,
@@ -376,13 +434,21 @@ fn local(context: &mut Context<'_>, op: &Local, input: Shape, output: Shape) -> 
     LocalPlan { k, win, relu: false, by_position, images }
 }
 
-fn lrn(context: &mut Context<'_>, op: &LrnAcross, input: Shape) -> OpPlan {
-    let (a, beta) = (op.coefficient() as f32, op.beta as f32);
-    let numbers = LrnNumbers { maps: input.c, towers: op.towers, n: op.n, k: op.k as f32, a, beta };
-    context.scratch(numbers.scratch_len());
-    let reason = if op.beta == 0.75 { "power 3/4 by square roots" } else { "power by the library" };
-    simple(context, "strips of pixels", reason, input.len(), 2 * op.n + 8);
-    OpPlan::Lrn(numbers)
+fn lrn(context: &mut Context<'_>, op: &LrnAcross, input: Shape, around: Surroundings) -> OpPlan {
+    let num = LrnNumbers::new(op, input.c);
+    let flops = 2 * op.n + 8;
+    if around.done_behind {
+        simple(context, "fused", "the layer behind pools the rows as they are normalised", input.len(), flops);
+        return OpPlan::LrnPooled;
+    }
+    context.scratch(if around.blocks { num.blocks_scratch_len() } else { num.scratch_len() });
+    let reason = match (around.blocks, op.beta == 0.75) {
+        (true, true) => "power 3/4 by the inverse fourth root",
+        (false, true) => "power 3/4 by square roots",
+        (_, false) => "power by the library",
+    };
+    simple(context, if around.blocks { "blocks of maps" } else { "strips of pixels" }, reason, input.len(), flops);
+    OpPlan::Lrn { num, blocks: around.blocks, mask: around.blocks && around.rectified }
 }
 
 fn lrn_within(context: &mut Context<'_>, op: &LrnWithin, input: Shape) -> OpPlan {
@@ -393,12 +459,22 @@ fn lrn_within(context: &mut Context<'_>, op: &LrnWithin, input: Shape) -> OpPlan
     OpPlan::LrnWithin(numbers)
 }
 
-fn max_pool(context: &mut Context<'_>, op: &MaxPool, input: Shape, output: Shape) -> OpPlan {
+fn max_pool(context: &mut Context<'_>, op: &MaxPool, input: Shape, output: Shape, around: Surroundings) -> OpPlan {
     let win = pool_window(input, output, op.kernel, op.stride, op.padding);
-    context.scratch(win.max_scratch_len());
     let area = op.kernel.r * op.kernel.s;
-    context.note(Pass::Forward, "columns, then windows", "", (output.len() * area) as u64, 0);
-    let stored = op.ties == Ties::First && area <= 256;
+    let blocks = around.blocks;
+    context.scratch(match around.normalises {
+        Some(num) => norm_pool_scratch_len(&num, &win),
+        None if blocks => 0,
+        None => win.max_scratch_len(),
+    });
+    let algorithm = match (around.normalises, blocks) {
+        (Some(_), _) => "normalise and pool",
+        (None, true) => "windows of vectors",
+        (None, false) => "columns, then windows",
+    };
+    context.note(Pass::Forward, algorithm, "", (output.len() * area) as u64, 0);
+    let stored = op.ties == Ties::First && area <= if blocks { MOST_NAMED } else { 256 };
     let backward = if stored && context.data_gradient {
         let len = (context.request.capacity * output.len()).div_ceil(size_of::<f32>());
         let reason = "one byte an output names the winner";
@@ -411,5 +487,5 @@ fn max_pool(context: &mut Context<'_>, op: &MaxPool, input: Shape, output: Shape
         }
         MaxPoolBackward::Recomputed { all: op.ties == Ties::All }
     };
-    OpPlan::MaxPool { win, backward }
+    OpPlan::MaxPool(MaxPoolPlan { win, backward, blocks, norm: around.normalises, rectified: blocks && around.rectified })
 }

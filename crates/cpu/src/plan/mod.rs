@@ -4,22 +4,25 @@
 //! decision that touches a result depends on the number of threads.
 
 mod choose;
+mod layout;
 mod memory;
 mod print;
 mod winograd;
 
 pub(crate) use choose::{
-    ConvData, ConvForward, ConvPlan, ConvWeight, LINEAR_COLS, LINEAR_ROWS, LINEAR_WEIGHT_BLOCK, LinearForward, LinearPlan,
-    LocalPlan, MaxPoolBackward, OpPlan, linear_depth,
+    ConvAlgorithm, ConvData, ConvPlan, ConvProduct, ConvWeight, LINEAR_COLS, LINEAR_ROWS, LINEAR_WEIGHT_BLOCK, LinearForward,
+    LinearPlan, LocalPlan, MaxPoolBackward, MaxPoolPlan, OpPlan, linear_depth,
 };
+pub(crate) use layout::{Layout, Reorder};
 pub(crate) use memory::Buffer;
-pub(crate) use winograd::WinogradPlan;
+pub(crate) use winograd::{Tiled, TiledBackward};
 
 use memory::Needs;
 use net::{Mode, Net, Op};
 
 use crate::arena::{ALIGN, Slot};
 use crate::kernels::gemm::Gemm;
+use crate::kernels::lrn::LrnNumbers;
 
 /// Everything that the executor walks.
 #[derive(Debug)]
@@ -56,13 +59,20 @@ pub(crate) enum Input {
 /// One layer.
 #[derive(Debug)]
 pub(crate) struct LayerPlan {
+    /// Its place in the net.
+    pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) input: Input,
+    /// Where that is not as the layer before has written it.
+    pub(crate) reorder: Option<Reorder>,
     /// `[n, k, p, q]`; the input's own buffer where the layer works in place.
     pub(crate) output: Buffer,
-    /// Values of one image.
+    /// The layout of the output, and of `dy`.
+    pub(crate) layout: Layout,
+    /// Values of one image, and of one of its maps.
     pub(crate) input_len: usize,
+    pub(crate) input_area: usize,
     pub(crate) output_len: usize,
     /// Whether the output survives the pass.
     pub(crate) kept: bool,
@@ -83,6 +93,8 @@ pub(crate) struct PassNote {
     pub(crate) reason: String,
     /// Floating-point operations for one image.
     pub(crate) flops: u64,
+    /// Whether another layer's pass does them.
+    pub(crate) elsewhere: bool,
     /// Bytes of buffers that the pass needs for itself.
     pub(crate) bytes: usize,
 }
@@ -147,7 +159,17 @@ impl Context<'_> {
 
     fn note(&mut self, pass: Pass, algorithm: &'static str, reason: impl Into<String>, flops: u64, values: usize) {
         let bytes = values * size_of::<f32>();
-        self.passes.push(PassNote { pass, algorithm, reason: reason.into(), flops, bytes });
+        let elsewhere = algorithm == "fused";
+        self.passes.push(PassNote { pass, algorithm, reason: reason.into(), flops, elsewhere, bytes });
+    }
+
+    /// A buffer for what is made of a layer's weights for the forward pass. Without training it stays, for weights do.
+    fn weights_buffer(&mut self, len: usize) -> Buffer {
+        let at = self.forward_at();
+        match self.request.mode {
+            Mode::Train => self.needs.buffer(len, at, at),
+            Mode::Infer => self.needs.buffer(len, 0, 2 * self.request.net.layers().len()),
+        }
     }
 }
 
@@ -170,33 +192,11 @@ impl Plan {
         let weights = context.needs.buffer(params_len, 0, end);
         let learning = training.then(|| (context.needs.buffer(params_len, 0, end), context.needs.buffer(params_len, 0, end)));
         let mut layers: Vec<LayerPlan> = Vec::new();
-        let mut input = Input::Pixels;
-        for (index, layer) in net.layers().iter().enumerate() {
+        for index in 0..net.layers().len() {
             context.layer = index;
             context.data_gradient = training && (request.inspect || index > learns_from);
             context.backward = training && (context.data_gradient || index >= learns_from);
-            let in_place = works_in_place(request, index);
-            let output = output_buffer(&mut context, input, in_place);
-            let fused = fuse_relu(net, index, in_place, layers.last_mut());
-            let op = choose::op(&mut context, fused);
-            if in_place && let Some(before) = layers.last_mut() {
-                before.kept = false;
-            }
-            layers.push(LayerPlan {
-                name: layer.name.clone(),
-                kind: layer.op.kind(),
-                input,
-                output,
-                input_len: net.input_of(index).len(),
-                output_len: net.output_of(index).len(),
-                kept: training || request.inspect || index + 1 == net.layers().len(),
-                dy: None,
-                dx: None,
-                params: net.params_of(index),
-                op,
-                passes: std::mem::take(&mut context.passes),
-            });
-            input = Input::Buffer(output);
+            plan_layer(&mut context, &mut layers);
         }
         if training {
             place_gradients(&mut context, &mut layers, learns_from);
@@ -217,6 +217,112 @@ impl Plan {
     pub(crate) fn param(&self, of: Buffer, index: usize) -> Slot {
         let (whole, part) = (self.slot(of), self.params[index]);
         Slot { offset: whole.offset + part.offset, len: part.len }
+    }
+}
+
+/// Plans the layer of `context`, behind `layers`.
+fn plan_layer(context: &mut Context<'_>, layers: &mut Vec<LayerPlan>) {
+    let (request, index) = (context.request, context.layer);
+    let (net, training) = (request.net, request.mode == Mode::Train);
+    let (source, from) =
+        layers.last().map_or((Input::Pixels, Layout::Planes), |before| (Input::Buffer(before.output), before.layout));
+    let tiles = tiles_of(net, index);
+    let (reads, layout) = layout::of(context, from, tiles.map(|tiles| tiles.fold_stride()));
+    let reorder = (reads != from).then_some(Reorder { from: source, to: reads, dx: None });
+    let input = match reorder {
+        None => source,
+        Some(_) => {
+            let (len, at) = (request.capacity * net.input_of(index).len(), context.forward_at());
+            Input::Buffer(context.needs.buffer(len, at, if context.backward { context.backward_at() } else { at }))
+        }
+    };
+    let blocks = reads == Layout::Blocks;
+    let normalises = layers.last().and_then(|before| match (&before.op, &net.layers()[before.index].op) {
+        (OpPlan::LrnPooled, Op::Lrn(op)) => Some(LrnNumbers::new(op, net.input_of(before.index).c)),
+        _ => None,
+    });
+    let in_place = works_in_place(request, index);
+    let around = choose::Surroundings {
+        done_before: fuse_relu(net, index, in_place, layers.last_mut()),
+        done_behind: blocks && is_pooled_on_the_way(context),
+        normalises,
+        rectified: rectified(&layers[..layers.len() - usize::from(normalises.is_some())]),
+        tiles,
+        blocks,
+    };
+    let output = output_buffer(context, input, in_place || around.done_behind);
+    let op = choose::op(context, around);
+    if in_place && let Some(before) = layers.last_mut() {
+        before.kept = false;
+    }
+    layers.push(LayerPlan {
+        index,
+        name: net.layers()[index].name.clone(),
+        kind: net.layers()[index].op.kind(),
+        input,
+        reorder,
+        output,
+        layout,
+        input_len: net.input_of(index).len(),
+        input_area: net.input_of(index).plane(),
+        output_len: net.output_of(index).len(),
+        kept: (training || request.inspect || index + 1 == net.layers().len()) && !around.done_behind,
+        dy: None,
+        dx: None,
+        params: net.params_of(index),
+        op,
+        passes: std::mem::take(&mut context.passes),
+    });
+    mask_relu(context, layers);
+}
+
+/// The tiles of a convolution that goes through tiles.
+fn tiles_of(net: &Net, index: usize) -> Option<winograd::Geometry> {
+    let Op::Conv(op) = &net.layers()[index].op else { return None };
+    let win = choose::window(net.input_of(index), net.output_of(index), op.groups, op.kernel, op.stride, op.padding);
+    winograd::choose(&win, op.k / op.groups)
+}
+
+/// Whether a normalisation that works on blocks can be left to the pooling behind it.
+fn is_pooled_on_the_way(context: &Context<'_>) -> bool {
+    let (request, index) = (context.request, context.layer);
+    let layers = request.net.layers();
+    let Some(Op::MaxPool(pool)) = layers.get(index + 1).map(|layer| &layer.op) else { return false };
+    let named = pool.kernel.r * pool.kernel.s <= layout::MOST_NAMED && pool.ties == net::Ties::First;
+    matches!(layers[index].op, Op::Lrn(_)) && !request.inspect && (named || request.mode == Mode::Infer)
+}
+
+/// Whether what the last of `layers` has written is a ReLU's output that has taken the place of its input.
+fn rectified(layers: &[LayerPlan]) -> bool {
+    layers.last().is_some_and(|last| matches!(last.op, OpPlan::Relu { .. }) && last.input == Input::Buffer(last.output))
+}
+
+/// Has the last layer zero the gradient of the ReLU that wrote its input, where it can.
+fn mask_relu(context: &Context<'_>, layers: &mut [LayerPlan]) {
+    let Some((last, before)) = layers.split_last_mut() else { return };
+    let skipped = usize::from(matches!(&last.op, OpPlan::MaxPool(pool) if pool.norm.is_some()));
+    let count = before.len().saturating_sub(skipped);
+    let before = &mut before[..count];
+    if !context.data_gradient || !rectified(before) {
+        return;
+    }
+    let masks = match &mut last.op {
+        OpPlan::Conv(conv) => match &mut conv.algorithm {
+            ConvAlgorithm::Tiles(Tiled { backward: Some(backward), .. }) => {
+                backward.mask = true;
+                true
+            }
+            _ => false,
+        },
+        OpPlan::Lrn { mask, .. } => *mask,
+        OpPlan::MaxPool(pool) => pool.rectified,
+        _ => false,
+    };
+    if let Some(relu) = before.last_mut().filter(|_| masks) {
+        relu.op = OpPlan::Relu { fused: matches!(relu.op, OpPlan::Relu { fused: true, .. }), masked: true };
+        for note in relu.passes.iter_mut().filter(|note| note.pass == Pass::Data) {
+            (note.algorithm, note.reason, note.elsewhere) = ("fused", "the layer behind zeroes what it writes".into(), true);
+        }
     }
 }
 
@@ -284,7 +390,7 @@ fn place_gradients(context: &mut Context<'_>, layers: &mut [LayerPlan], learns_f
             continue;
         }
         let at = 2 * count - 1 - index;
-        let pointwise = matches!(layer.op, OpPlan::Relu { .. } | OpPlan::Tanh | OpPlan::Dropout { .. });
+        let pointwise = matches!(layer.op, OpPlan::Relu { .. } | OpPlan::Tanh | OpPlan::Dropout { .. } | OpPlan::LrnPooled);
         // The layer below reads it a moment later; the gradient by the pixels stays.
         let last = if index == 0 { 2 * count } else { at + 1 };
         layer.dx = Some(match dy {
@@ -295,5 +401,9 @@ fn place_gradients(context: &mut Context<'_>, layers: &mut [LayerPlan], learns_f
             _ => context.needs.buffer(context.request.capacity * layer.input_len, at, last),
         });
         dy = layer.dx;
+        if let Some(reorder) = &mut layer.reorder {
+            reorder.dx = Some(context.needs.buffer(context.request.capacity * layer.input_len, at, last));
+            dy = reorder.dx;
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct PoolWindow {
 
 impl PoolWindow {
     /// The image rows of output row `p`.
-    fn rows(&self, p: usize) -> std::ops::Range<usize> {
+    pub(super) fn rows(&self, p: usize) -> std::ops::Range<usize> {
         window(p, self.r, self.stride_r, self.top, self.h)
     }
 

@@ -3,24 +3,28 @@
 //!
 //! A tile of `m × m` outputs is `Y = Aᵀ [Σ_c (G w_c Gᵀ) ⊙ (Bᵀ x_c B)] A`, where `x_c` is the `a × a` patch that the tile reads,
 //! `a = m + r − 1`. The sum over `c` is a matrix product for each of the `a²` points: `a² / m²` multiplications an output
-//! instead of `r²`.
+//! instead of `r²`. Both gradients are the same trilinear form with another operand left open:
+//! `dw = Gᵀ [Σ_tiles (Bᵀ x B) ⊙ (A dy Aᵀ)] G` and `dx = Σ_tiles B [Σ_k (G w_k Gᵀ) ⊙ (A dy_k Aᵀ)] Bᵀ`.
 //!
 //! The matrices follow from the points at which polynomials are evaluated: 0, ±1, ±2, ±½ as many as needed, and infinity.
 //! With `N_j = Π_{l ≠ j} (p_j − p_l)`: `A[j, i] = p_jⁱ`, `G[j, i] = p_jⁱ / N_j`, and row `j` of `Bᵀ` holds the coefficients of
 //! `Π_{l ≠ j} (x − p_l)`; the last rows belong to infinity.
 //!
-//! Channels lie in blocks of [`LANES`]; everything between the transforms is `[channel block, row, LANES]`, so that all three
-//! transforms are sums of whole vectors, and the products read from front to back.
+//! Channels lie in blocks of [`LANES`](super::lanes::LANES), in images as between the transforms, so that all transforms are sums
+//! of whole vectors, and the products read from front to back.
 
+mod fold;
 mod gemm;
-mod lanes;
-mod transform;
+mod images;
+mod matrices;
+#[cfg(test)]
+mod tests;
+mod weights;
 
-pub(crate) use gemm::{Blocked, multiply};
-pub(crate) use transform::{WeightView, input, output, weights};
-
-/// Channels of a block.
-pub(crate) const LANES: usize = 16;
+pub(crate) use fold::{Fold, fold, unfold};
+pub(crate) use gemm::{Blocked, add_outer, multiply, sum_rows};
+pub(crate) use images::{Points, gradient, input, output, scatter};
+pub(crate) use weights::{WeightView, weight_gradient, weights};
 
 /// Most points along an axis.
 const MOST_POINTS: usize = 8;
@@ -62,11 +66,9 @@ impl Tile {
         self.axis() * self.axis()
     }
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Tile::F4x3 => "winograd F(4×4, 3×3)",
-            Tile::F4x5 => "winograd F(4×4, 5×5)",
-        }
+    /// The point at which every output of a tile counts once: 1 along both axes.
+    pub(crate) fn point_of_sums(self) -> usize {
+        self.axis() + 1
     }
 }
 
@@ -85,7 +87,7 @@ pub(crate) struct Tiling {
 
 impl Tiling {
     /// Tiles down and across.
-    fn grid(&self) -> (usize, usize) {
+    pub(crate) fn grid(&self) -> (usize, usize) {
         (self.p.div_ceil(self.tile.m()), self.q.div_ceil(self.tile.m()))
     }
 
@@ -96,19 +98,38 @@ impl Tiling {
     }
 
     /// Rows and columns of an image with the border that its tiles read.
-    fn bordered(&self) -> (usize, usize) {
+    pub(crate) fn bordered(&self) -> (usize, usize) {
         let (down, across) = self.grid();
-        (down * self.tile.m() + self.tile.r() - 1, across * self.tile.m() + self.tile.r() - 1)
+        let (m, r) = (self.tile.m(), self.tile.r());
+        ((down * m + r - 1).max(self.top + self.h), (across * m + r - 1).max(self.left + self.w))
     }
 
-    /// Scratch values of [`input`] and [`output`].
+    /// Scratch values of [`scatter`].
     pub(crate) fn scratch_len(&self) -> usize {
         let (rows, cols) = self.bordered();
-        (rows * cols).max(self.h * self.w) * LANES + LANES
-    }
-
-    /// Values of one image's points: `[point, channel block, tile, LANES]`.
-    pub(crate) fn points_len(&self, channels: usize) -> usize {
-        self.tile.points() * channels.div_ceil(LANES) * self.tiles() * LANES
+        rows * cols * super::lanes::LANES
     }
 }
+
+/// Defines `fn name(target: Target, tile: Tile, …)` from a generic body, compiled once for each instruction set and tile.
+macro_rules! by_tile {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+        $(#[$doc])*
+        $vis fn $name(target: crate::kernels::Target, tile: Tile, $($arg: $ty),*) {
+            use crate::kernels::lanes;
+            #[inline(always)]
+            unsafe fn with_lanes<L: lanes::Lanes>(tile: Tile, $($arg: $ty),*) {
+                // SAFETY: the caller has the instruction set; the body checks its slices.
+                unsafe {
+                    match tile {
+                        Tile::F4x3 => $body::<L, F<4, 3, 6>, 4, 3, 6>($($arg),*),
+                        Tile::F4x5 => $body::<L, F<4, 5, 8>, 4, 5, 8>($($arg),*),
+                    }
+                }
+            }
+            lanes::by_lanes! { fn by_isa = with_lanes(tile: Tile, $($arg: $ty),*) }
+            by_isa(target, tile, $($arg),*);
+        }
+    };
+}
+use by_tile;
