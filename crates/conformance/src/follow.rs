@@ -3,7 +3,7 @@
 use net::{Batch, Executor, Kind, Net, ParamSet, StepInfo};
 use reference::{Pass, softmax};
 
-use crate::bound::{self, Bounded, Propagation, Weights};
+use crate::bound::{self, Bounded, LayerTiles, Propagation, Weights};
 use crate::compare::{What, compare};
 use crate::report::{Fault, Findings};
 
@@ -39,6 +39,8 @@ pub(crate) struct Check<'a> {
     pub(crate) net: &'a Net,
     pub(crate) params: &'a ParamSet,
     pub(crate) how: Propagation,
+    /// Of each layer.
+    pub(crate) tiles: Vec<LayerTiles>,
 }
 
 impl Check<'_> {
@@ -69,7 +71,7 @@ impl Check<'_> {
     pub(crate) fn outputs(&self, pass: Pass, values: &[Vec<f32>], findings: &mut Findings) {
         for (index, layer) in self.net.layers().iter().enumerate() {
             let weights = weights_of(self.net, self.params, index);
-            let oracle = bound::forward(self.net, index, weights, pass, &to_f64(&values[index]));
+            let oracle = bound::forward(self.net, index, weights, self.tiles[index].forward, pass, &to_f64(&values[index]));
             let shape = self.net.output_of(index);
             let images = values[index].len() / self.net.input_of(index).len();
             let tensor = format!("activation of {}", layer.name);
@@ -167,10 +169,10 @@ impl Check<'_> {
         let last = self.net.layers().len() - 1;
         let mut dy = bound::backward_loss(self.net, &to_f64(&values[last]), labels, info.step_images);
         for index in (0..last).rev() {
-            let x = to_f64(&values[index]);
-            bound::backward_params(self.net, index, self.how, &x, &dy, visit);
+            let (x, tiles) = (to_f64(&values[index]), self.tiles[index]);
+            bound::backward_params(self.net, index, self.how, tiles.weight, &x, &dy, visit);
             let weight = weights_of(self.net, self.params, index).weight;
-            dy = bound::backward_input(self.net, index, self.how, weight, Pass::Train(info), &x, &dy);
+            dy = bound::backward_input(self.net, index, self.how, weight, tiles.data, Pass::Train(info), &x, &dy);
         }
         dy
     }

@@ -12,10 +12,11 @@ pub mod inputs;
 mod report;
 mod subject;
 
+pub use bound::{LayerTiles, Tiles};
 pub use cases::contract::contract;
 pub use cases::nets::{nets, same_bits};
 pub use cases::ops::{OPS, ops};
 pub use cases::training::training;
 pub use compare::{Mismatch, What, compare, ulps};
 pub use report::{Fault, Findings, Report, Skipped};
-pub use subject::{Keep, Prepare, Subject};
+pub use subject::{Keep, Prepare, Subject, TilesOf, no_tiles};

@@ -1,7 +1,9 @@
 //! The engine under test.
 
-use net::{Executor, Mode, Net};
+use net::{Executor, Mode, Net, ParamSet};
 
+use crate::bound::{LayerTiles, Propagation};
+use crate::follow::Check;
 use crate::report::{Fault, Findings, Report, Skipped};
 
 /// What an engine is asked to keep.
@@ -16,12 +18,22 @@ pub enum Keep {
 /// Makes executors, as an engine's `prepare`.
 pub type Prepare<'a> = dyn Fn(&Net, usize, Mode, Keep) -> Result<Box<dyn Executor>, String> + 'a;
 
+/// The tiles of each layer of an executor's net, as the engine says.
+pub type TilesOf<'a> = dyn Fn(&dyn Executor) -> Vec<LayerTiles> + 'a;
+
+/// [`Subject::tiles`] of an engine that uses none: every value of a convolution is a plain sum of products.
+pub fn no_tiles(exec: &dyn Executor) -> Vec<LayerTiles> {
+    vec![LayerTiles::default(); exec.net().layers().len()]
+}
+
 /// An engine under test.
 pub struct Subject<'a> {
     /// Its name in reports: the engine, and how it is prepared.
     pub name: &'a str,
     /// Makes an executor for batches of up to so many images.
     pub prepare: &'a Prepare<'a>,
+    /// Where it computes convolutions by tiles, and is granted the bounds of those.
+    pub tiles: &'a TilesOf<'a>,
     /// Cases that the engine cannot run, by the beginning of their names, and why. They are listed and counted.
     pub cannot: &'a [(&'a str, &'a str)],
 }
@@ -34,6 +46,11 @@ impl Subject<'_> {
 
     pub(crate) fn make(&self, net: &Net, batch: usize, mode: Mode, keep: Keep) -> Result<Box<dyn Executor>, Fault> {
         (self.prepare)(net, batch, mode, keep).map_err(|e| Fault::Contract(format!("prepare {}: {e}", net.name())))
+    }
+
+    /// What compares passes of `exec`, made by this subject, with the oracle.
+    pub(crate) fn check<'a>(&self, exec: &dyn Executor, net: &'a Net, params: &'a ParamSet, how: Propagation) -> Check<'a> {
+        Check { net, params, how, tiles: (self.tiles)(exec) }
     }
 
     /// Runs a case into `report`, unless the engine cannot.

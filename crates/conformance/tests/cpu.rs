@@ -1,8 +1,8 @@
 //! The suite on the CPU engine: with every instruction set that this machine has, on one thread and on several.
 
-use conformance::{Keep, OPS, Prepare, Report, Skipped, Subject, contract, nets, ops, same_bits, training};
+use conformance::{Keep, LayerTiles, OPS, Prepare, Report, Skipped, Subject, Tiles, contract, nets, ops, same_bits, training};
 use cpu::{Isa, Options};
-use net::{Executor, Form, Mode, Net, PRESETS};
+use net::{Executor, Form, Mode, Net, Op, PRESETS};
 
 /// Presets whose images have more than 100 rows: compared one image at a time, with the highest instruction set only.
 fn is_large(name: &str) -> bool {
@@ -21,13 +21,56 @@ fn engine(isa: Isa, threads: usize) -> Box<Prepare<'static>> {
     })
 }
 
+/// The tiles of an executor. Its gradient by the input is a forward pass over turned weights, not that pass's adjoint, and
+/// keeps within the bounds of a plain sum.
+fn tiles(exec: &dyn Executor) -> Vec<LayerTiles> {
+    planned(exec.net(), &exec.plan()).into_iter().map(|tiles| LayerTiles { data: None, ..tiles }).collect()
+}
+
+/// The tiles in a plan's table, a line for each pass: `layer op forward algorithm …`, or `weight algorithm …` behind blanks
+/// for the other passes of the layer above.
+fn planned(net: &Net, plan: &str) -> Vec<LayerTiles> {
+    let mut all = vec![LayerTiles::default(); net.layers().len()];
+    let mut layer = None;
+    for line in plan.lines() {
+        let mut words = line.split_whitespace();
+        if !line.starts_with(' ') {
+            layer = words.next().and_then(|name| net.layer_index(name));
+            words.next();
+        }
+        let (Some(index), Some(pass), Some("winograd")) = (layer, words.next(), words.next()) else { continue };
+        let words: Vec<&str> = words.collect();
+        let of_pass = match pass {
+            "forward" => &mut all[index].forward,
+            "weight" => &mut all[index].weight,
+            "data" => &mut all[index].data,
+            other => panic!("no pass `{other}`: {line}"),
+        };
+        *of_pass = Some(tiles_of(&net.layers()[index].op, &words).unwrap_or_else(|| panic!("no tiles of {index}: {line}")));
+    }
+    all
+}
+
+/// `F(m×m, r×r)` or `F(m×m, r×r) folded`, as words, where it fits the layer.
+fn tiles_of(op: &Op, words: &[&str]) -> Option<Tiles> {
+    let Op::Conv(conv) = op else { return None };
+    let side = |square: &str| {
+        let (rows, columns) = square.split_once('×')?;
+        (rows == columns).then(|| rows.parse::<usize>().ok())?
+    };
+    let m = side(words.first()?.strip_prefix("F(")?.strip_suffix(',')?)?;
+    let r = side(words.get(1)?.strip_suffix(')')?)?;
+    let (fold, folded) = (conv.stride.r, words.get(2) == Some(&"folded"));
+    (folded == (fold > 1) && r == conv.kernel.r.div_ceil(fold)).then_some(Tiles { m, fold })
+}
+
 /// Runs a suite with every instruction set; the ones that are missing are skips of the first report.
 fn with_every_isa(suite: impl Fn(&Subject<'_>) -> Report) {
     let mut report = Report::new("cpu");
     for isa in Isa::ALL {
         let name = format!("cpu, {isa}, 2 threads");
         if isa.available() {
-            let found = suite(&Subject { name: &name, prepare: &*engine(isa, 2), cannot: &[] });
+            let found = suite(&Subject { name: &name, prepare: &*engine(isa, 2), tiles: &tiles, cannot: &[] });
             println!("{found}");
             report.merge(found);
         } else {
@@ -47,6 +90,44 @@ fn passes(report: &Report) {
         Ok(text) => println!("{text}"),
         Err(text) => panic!("{text}"),
     }
+}
+
+#[test]
+fn a_plan_says_where_tiles_are() {
+    let net = Net::preset("alexnet-2012").expect("a preset");
+    let plan = "\
+net alexnet-2012, 64 images, Train, avx512, 16 threads, arena 1000.0 MiB
+layer      op          pass     algorithm                  MFLOP/image    own MiB  why
+conv1      conv        forward  winograd F(4×4, 3×3) folded      210.830       3.10  3.0 times fewer multiplications
+                       weight   winograd F(4×4, 3×3) folded      210.830       3.10
+                       data     implicit product              210.830       0.00
+relu1      relu        forward  in conv1                        0.290       0.00
+conv2      conv        forward  implicit product              447.898       2.00  winograd costs more
+                       weight   winograd F(4×4, 5×5)          447.898       2.00  4.0 times fewer multiplications
+                       data     winograd F(4×4, 5×5)          447.898       2.00
+conv3      conv        forward  winograd F(4×4, 3×3)          299.041       2.00
+total                                                        1000.000";
+    let all = planned(&net, plan);
+    let at = |name: &str| all[net.layer_index(name).expect("a layer")];
+    let (plain, folded) = (Some(Tiles { m: 4, fold: 1 }), Some(Tiles { m: 4, fold: 4 }));
+    assert_eq!(at("conv1"), LayerTiles { forward: folded, weight: folded, data: None });
+    assert_eq!(at("conv2"), LayerTiles { forward: None, weight: plain, data: plain });
+    assert_eq!(at("conv3"), LayerTiles { forward: plain, ..LayerTiles::default() });
+    assert_eq!(all.iter().filter(|&&tiles| tiles != LayerTiles::default()).count(), 3);
+    let conv3 = &net.layers()[net.layer_index("conv3").expect("a layer")].op;
+    for unknown in ["F(4×4, 5×5)", "F(4×4, 3×3) folded", "F(4×3, 3×3)", "G(4, 3)", "1.0"] {
+        assert_eq!(tiles_of(conv3, &unknown.split(' ').collect::<Vec<_>>()), None, "{unknown}");
+    }
+}
+
+#[test]
+fn a_plan_of_the_engine_is_understood() {
+    let net = Net::preset("cifar-13pct").expect("a preset");
+    let exec = engine(Isa::detect(), 2)(&net, 2, Mode::Train, Keep::Everything).expect("an executor");
+    let (plan, all) = (exec.plan(), planned(&net, &exec.plan()));
+    let read: usize = all.iter().map(|t| [t.forward, t.weight, t.data].iter().flatten().count()).sum();
+    assert_eq!(read, plan.matches("winograd F(").count(), "{plan}");
+    assert!(all.iter().any(|tiles| tiles.forward.is_some()), "no tiles:\n{plan}");
 }
 
 #[test]
@@ -77,7 +158,7 @@ fn batches_of_many_images() {
 fn large_nets() {
     let isa = Isa::detect();
     let name = format!("cpu, {isa}, 2 threads");
-    passes(&nets(&Subject { name: &name, prepare: &*engine(isa, 2), cannot: &[] }, &presets(true), 1));
+    passes(&nets(&Subject { name: &name, prepare: &*engine(isa, 2), tiles: &tiles, cannot: &[] }, &presets(true), 1));
 }
 
 type Named = (String, Box<Prepare<'static>>);
@@ -87,7 +168,7 @@ fn named(isa: Isa, threads: usize) -> Named {
 }
 
 fn subjects(engines: &[Named]) -> Vec<Subject<'_>> {
-    engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, cannot: &[] }).collect()
+    engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, tiles: &tiles, cannot: &[] }).collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Each is the oracle behind a wrapper that changes one thing. The same wrapper with no fault passes.
 
-use conformance::{Keep, Report, Subject, contract, nets, ops, same_bits, training};
+use conformance::{Keep, Report, Subject, Tiles, contract, nets, no_tiles, ops, same_bits, training};
 use net::{
     AvgPool, Batch, Bucket, Dropout, DropoutScaling, Executor, Form, Hyper, Kind, Layer, LrnAcross, LrnWithin, MaxPool, Mode,
 };
@@ -14,6 +14,8 @@ enum Fault {
     None,
     /// The largest element of the last linear layer's gradient is off by so many units in the last place.
     GradientOff(i32),
+    /// The largest element of the gradient of conv2's weights is off by so many units in the last place.
+    ConvGradientOff(i32),
     /// The last element of every activation of the first layer is off by so many units in the last place.
     ActivationOff(i32),
     /// The gradient by the pixels is that of another scale.
@@ -123,8 +125,9 @@ impl Executor for Faulty {
     fn save(&mut self, kind: Kind) -> Result<ParamSet> {
         let mut set = self.inner.save(kind)?;
         match (self.fault, kind) {
-            (Fault::GradientOff(ulps), Kind::Gradients) => {
-                let name = self.net.params()[self.net.params().len() - 2].name.clone();
+            (Fault::GradientOff(ulps) | Fault::ConvGradientOff(ulps), Kind::Gradients) => {
+                let last = &self.net.params()[self.net.params().len() - 2].name;
+                let name = if self.fault == Fault::ConvGradientOff(ulps) { "conv2.weight" } else { last }.to_string();
                 set.get_mut(&name).and_then(|tensor| Faulty::largest(&mut tensor.data)).into_iter().for_each(|x| off(x, ulps));
             }
             (Fault::InspectionChanges, Kind::Weights) if self.keep == Keep::Everything => {
@@ -244,7 +247,17 @@ fn with(fault: Fault, suite: impl Fn(&Subject<'_>) -> Report) -> Report {
         let inner = reference::prepare(&altered(net, fault), batch, mode);
         Ok(Box::new(Faulty { inner, net: net.clone(), fault, keep }) as Box<dyn Executor>)
     };
-    suite(&Subject { name: "faulty", prepare: &prepare, cannot: &[] })
+    suite(&Subject { name: "faulty", prepare: &prepare, tiles: &no_tiles, cannot: &[] })
+}
+
+/// The same of an engine that says that it computes the gradient of conv2's weights by tiles.
+fn with_tiles(fault: Fault, suite: impl Fn(&Subject<'_>) -> Report) -> Report {
+    let tiles = |exec: &dyn Executor| {
+        let mut all = no_tiles(exec);
+        all[exec.net().layer_index("conv2").expect("a layer")].weight = Some(Tiles { m: 4, fold: 1 });
+        all
+    };
+    with(fault, |subject| suite(&Subject { tiles: &tiles, ..*subject }))
 }
 
 /// The suite passes without the fault and, with it, fails with a message that holds `part`.
@@ -265,6 +278,18 @@ fn a_value_just_out_of_its_bound() {
     caught(Fault::PixelGradientScaled(1.0 + 1e-4), "gradient of the pixels", |s| ops(s, &["linear"]));
     caught(Fault::GradientOff(150), "gradient of fc5.weight", |s| nets(s, &["tiny"], 2));
     caught(Fault::LossOff, "nll_sum", |s| nets(s, &["tiny"], 2));
+}
+
+/// A rounding that only tiles may leave is out of bounds, unless the engine says that it uses them; then more is too much.
+#[test]
+fn tiles_are_granted_where_an_engine_says_so() {
+    let tiny = |subject: &Subject<'_>| nets(subject, &["tiny"], 2);
+    caught(Fault::ConvGradientOff(800), "gradient of conv2.weight", tiny);
+    let granted = with_tiles(Fault::ConvGradientOff(800), tiny);
+    assert!(granted.verdict(false).is_ok(), "{granted}");
+    let report = with_tiles(Fault::ConvGradientOff(3200), tiny);
+    let found = report.faults().any(|(_, fault)| fault.to_string().contains("gradient of conv2.weight"));
+    assert!(found, "{report}");
 }
 
 #[test]
@@ -311,9 +336,9 @@ fn nothing_passes_by_not_running() {
     assert!(Report::new("idle").verdict(true).is_err(), "an empty report is no pass");
     let prepare = |_: &Net, _: usize, _: Mode, _: Keep| Err("out of order".to_string());
     let cannot = [("relu/", "of a reason")];
-    let skipped = ops(&Subject { name: "absent", prepare: &prepare, cannot: &cannot }, &["relu"]);
+    let skipped = ops(&Subject { name: "absent", prepare: &prepare, tiles: &no_tiles, cannot: &cannot }, &["relu"]);
     assert_eq!((skipped.cases.len(), skipped.skipped.len()), (0, 4));
     assert!(skipped.verdict(true).is_err(), "all skipped is no pass");
-    let failed = ops(&Subject { name: "absent", prepare: &prepare, cannot: &[] }, &["relu"]);
+    let failed = ops(&Subject { name: "absent", prepare: &prepare, tiles: &no_tiles, cannot: &[] }, &["relu"]);
     assert_eq!(failed.faults().count(), 4);
 }

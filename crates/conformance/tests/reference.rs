@@ -1,13 +1,13 @@
 //! The suite on the oracle itself: what the suite asks can be had, and its own arithmetic is right.
 
-use conformance::{Keep, OPS, Report, Subject, contract, nets, ops, same_bits, training};
+use conformance::{Keep, OPS, Report, Subject, contract, nets, no_tiles, ops, same_bits, training};
 use net::{Executor, Form, Mode, Net};
 
 fn prepare(net: &Net, batch: usize, mode: Mode, _: Keep) -> Result<Box<dyn Executor>, String> {
     Ok(Box::new(reference::prepare(net, batch, mode)))
 }
 
-const REFERENCE: Subject<'static> = Subject { name: "reference", prepare: &prepare, cannot: &[] };
+const REFERENCE: Subject<'static> = Subject { name: "reference", prepare: &prepare, tiles: &no_tiles, cannot: &[] };
 
 fn passes(report: &Report) {
     println!("{}", report.verdict(false).unwrap_or_else(|report| panic!("{report}")));

@@ -6,11 +6,12 @@ use reference::layer;
 
 use super::linear::Linear;
 use super::normalisation::Normalisation;
+use super::tiles::{Tiled, Tiles};
 use super::{Bounded, ELEMENTARY, Propagation, U, UNDERFLOW, Weights, forward, gamma, to_f64};
 
 /// The gradient by the logits from the engine's logits, `[n, classes]`, and its bound.
 pub fn backward_loss(net: &Net, logits: &[f64], labels: &[u32], step_images: u32) -> Bounded {
-    let p = forward(net, net.layers().len() - 1, Weights::default(), Pass::Test, logits);
+    let p = forward(net, net.layers().len() - 1, Weights::default(), None, Pass::Test, logits);
     let value = layer::backward_loss(&p.value, labels, step_images);
     // The difference, the reciprocal and the product round.
     let error = |(dx, p_bound): (&f64, &f64)| p_bound / f64::from(step_images) + 3.0 * U * dx.abs();
@@ -19,13 +20,14 @@ pub fn backward_loss(net: &Net, logits: &[f64], labels: &[u32], step_images: u32
 }
 
 /// Gradients by weight and bias of layer `index`, if it has them, from its input `x`, `[n, c, h, w]`, and the gradient
-/// `dy` by its output, `[n, k, p, q]`.
+/// `dy` by its output, `[n, k, p, q]`; the weight's by `tiles` where the engine uses them.
 ///
 /// Shows them as `visit(parameter, place of the first value, values)`, large ones in parts.
 pub fn backward_params(
     net: &Net,
     index: usize,
     how: Propagation,
+    tiles: Option<Tiles>,
     x: &[f64],
     dy: &Bounded,
     visit: &mut dyn FnMut(usize, usize, Bounded),
@@ -49,13 +51,33 @@ pub fn backward_params(
         [dw, db]
     };
     let [weight, bias] = sums(x, &dy.value);
-    let [weight_bound, bias_bound] = sums(&how.entries(x), &incoming(how, roundings, dy)).map(|sums| arrived(how, sums));
+    let arriving = |roundings| sums(&how.entries(x), &incoming(how, roundings, dy)).map(|sums| arrived(how, sums));
+    let [weight_bound, bias_bound] = match tiles {
+        None => arriving(roundings),
+        Some(tiles) => {
+            // The roundings of tiles are not those of a plain sum, which only the bias's gradient stays.
+            let [mut weight, _] = arriving(0);
+            let own = Tiled::of(net, index, tiles).weight(how, x, dy);
+            weight.iter_mut().zip(own).for_each(|(bound, own)| *bound = how.sum(*bound, own));
+            [weight, arrived(how, sums_of_maps(net.output_of(index), &incoming(how, roundings, dy)))]
+        }
+    };
     visit(w, 0, floored(Bounded { value: weight, bound: weight_bound }, terms));
     visit(b, 0, floored(Bounded { value: bias, bound: bias_bound }, terms));
 }
 
-/// The gradient by the input of layer `index`, `[n, c, h, w]`, from that input `x` and the gradient `dy` by its output.
-pub fn backward_input(net: &Net, index: usize, how: Propagation, weight: &[f32], pass: Pass, x: &[f64], dy: &Bounded) -> Bounded {
+/// The gradient by the input of layer `index`, `[n, c, h, w]`, from that input `x` and the gradient `dy` by its output, by
+/// `tiles` where the engine uses them.
+pub fn backward_input(
+    net: &Net,
+    index: usize,
+    how: Propagation,
+    weight: &[f32],
+    tiles: Option<Tiles>,
+    pass: Pass,
+    x: &[f64],
+    dy: &Bounded,
+) -> Bounded {
     let terms = terms(net, index);
     if let Op::Linear(op) = &net.layers()[index].op {
         let linear = Linear { c: net.input_of(index).len(), k: op.k, x };
@@ -63,15 +85,22 @@ pub fn backward_input(net: &Net, index: usize, how: Propagation, weight: &[f32],
     }
     let weight = to_f64(weight);
     let value = layer::backward_input(net, index, &weight, pass, x, &dy.value);
-    let errors = incoming(how, terms + 1, dy);
+    // The roundings of a plain sum arrive with the errors of `dy`; those of tiles do not.
+    let errors = incoming(how, if tiles.is_some() { 0 } else { terms + 1 }, dy);
     let mut bound = arrived(how, transposed(net, index, how, &how.entries(&weight), pass, x, &errors));
-    for (bound, own) in bound.iter_mut().zip(coefficient_errors(net, index, x, dy)) {
-        *bound = match how {
-            Propagation::Worst => *bound + own,
-            Propagation::Probable => bound.hypot(own),
-        };
-    }
+    let own = match tiles {
+        Some(tiles) => Tiled::of(net, index, tiles).data(how, &weight, dy),
+        None => coefficient_errors(net, index, x, dy),
+    };
+    bound.iter_mut().zip(own).for_each(|(bound, own)| *bound = how.sum(*bound, own));
     floored(Bounded { value, bound }, terms)
+}
+
+/// `Σ v` over images, rows and columns of `v[n, k, p, q]`.
+fn sums_of_maps(output: Shape, v: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0; output.c];
+    v.chunks_exact(output.plane()).enumerate().for_each(|(map, v)| sums[map % output.c] += v.iter().sum::<f64>());
+    sums
 }
 
 fn floored(mut values: Bounded, terms: usize) -> Bounded {

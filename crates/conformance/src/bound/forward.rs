@@ -6,10 +6,12 @@ use reference::{Pass, softmax};
 
 use super::linear::Linear;
 use super::normalisation::Normalisation;
+use super::tiles::{Tiled, Tiles};
 use super::{Bounded, ELEMENTARY, U, UNDERFLOW, Weights, abs, gamma, to_f64};
 
-/// The output of layer `index` for the engine's input `x`, `[n, c, h, w]`, and the bound of its rounding.
-pub fn forward(net: &Net, index: usize, weights: Weights<'_>, pass: Pass, x: &[f64]) -> Bounded {
+/// The output of layer `index` for the engine's input `x`, `[n, c, h, w]`, and the bound of its rounding, by `tiles` where the
+/// engine uses them.
+pub fn forward(net: &Net, index: usize, weights: Weights<'_>, tiles: Option<Tiles>, pass: Pass, x: &[f64]) -> Bounded {
     let op = &net.layers()[index].op;
     if let Op::Linear(op) = op {
         return Linear { c: net.input_of(index).len(), k: op.k, x }.forward(weights);
@@ -17,6 +19,10 @@ pub fn forward(net: &Net, index: usize, weights: Weights<'_>, pass: Pass, x: &[f
     let (weight, bias) = (to_f64(weights.weight), to_f64(weights.bias));
     let params = Params { weight: &weight, bias: &bias };
     let value = layer::forward(net, index, params, pass, x);
+    if let Some(tiles) = tiles {
+        let bound = Tiled::of(net, index, tiles).forward(&weight, &bias, x);
+        return Bounded { value, bound };
+    }
     let relative = |factor: f64| value.iter().map(|y| factor * y.abs() + UNDERFLOW).collect();
     let bound = match op {
         Op::Conv(_) | Op::Local(_) | Op::AvgPool(_) => {

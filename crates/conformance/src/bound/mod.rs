@@ -14,14 +14,19 @@
 //! which inflates it by the root of its fan. [`Propagation::Probable`] adds them as independent ones, `√((J∘J)ᵀ·e²)`, with
 //! the rounding `√K·u·Σ|t|` of each sum relaxed to `K·u·√Σt²` (Cauchy and Schwarz), and allows λ times the result: by
 //! the same model a value passes with probability `1 − 2·exp(−λ²/2)`, and λ = 8 leaves 3·10⁻¹⁴ for a false alarm.
+//!
+//! A convolution by [`Tiles`] is no plain sum: more roundings, of larger terms, derived in `tiles`. What comes in with a
+//! gradient travels through the same Jacobian.
 
 mod backward;
 mod forward;
 mod linear;
 mod normalisation;
+mod tiles;
 
 pub use backward::{backward_input, backward_loss, backward_params};
 pub use forward::{forward, nll_sum};
+pub use tiles::{LayerTiles, Tiles};
 
 /// Unit roundoff of f32.
 pub const U: f64 = 1.0 / 16_777_216.0;
@@ -63,6 +68,14 @@ impl Propagation {
         match self {
             Propagation::Worst => j.abs(),
             Propagation::Probable => j * j,
+        }
+    }
+
+    /// What two errors of a value make together.
+    fn sum(self, a: f64, b: f64) -> f64 {
+        match self {
+            Propagation::Worst => a + b,
+            Propagation::Probable => a.hypot(b),
         }
     }
 }

@@ -7,7 +7,7 @@ use reference::Pass;
 use super::geometry::LEARN;
 use crate::bound::{Bounded, Propagation, U, UNDERFLOW};
 use crate::compare::{What, compare};
-use crate::follow::{Check, activations};
+use crate::follow::activations;
 use crate::inputs::{Values, batch, lively_params};
 use crate::report::{Fault, Findings, Report};
 use crate::subject::{Keep, Subject};
@@ -50,9 +50,9 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
 /// Gradients of six images at once and cut into one, two and three, each with the masks of its place in the step.
 fn micro_batches(subject: &Subject<'_>, findings: &mut Findings) -> Result<(), Fault> {
     let (net, params) = tiny()?;
-    let check = Check { net: &net, params: &params, how: Propagation::Probable };
     let mut exec = subject.train(&net, 6)?;
     exec.load(Kind::Weights, &params)?;
+    let check = subject.check(exec.as_ref(), &net, &params, Propagation::Probable);
     let whole = batch(&net, Values::Normal, SEED, 6, 6);
     check.training(exec.as_mut(), &whole, StepInfo::whole(SEED, 9, 6), findings)?;
     let mut sums: Vec<Bounded> =
@@ -237,8 +237,8 @@ fn losses(subject: &Subject<'_>, findings: &mut Findings) -> Result<(), Fault> {
 /// `forward` between a backward pass and its update, as when a run evaluates itself, changes neither.
 fn testing_between(subject: &Subject<'_>, findings: &mut Findings) -> Result<(), Fault> {
     let (net, params) = tiny()?;
-    let check = Check { net: &net, params: &params, how: Propagation::Probable };
     let mut exec = subject.train(&net, 3)?;
+    let check = subject.check(exec.as_ref(), &net, &params, Propagation::Probable);
     for (kind, set) in [(Kind::Weights, &params), (Kind::Momentum, &ParamSet::zeros(&net))] {
         exec.load(kind, set)?;
     }
@@ -343,7 +343,7 @@ fn refusals_in_training(subject: &Subject<'_>, findings: &mut Findings) -> Resul
         let hyper = Hyper { params: vec![ParamHyper { rate: 1.0, decay: 0.0 }; count], ..Hyper::default() };
         refused(findings, "a wrong number of rates", exec.apply(&hyper));
     }
-    let check = Check { net: &net, params: &params, how: Propagation::Probable };
+    let check = subject.check(exec.as_ref(), &net, &params, Propagation::Probable);
     check.training(exec.as_mut(), &good(), StepInfo::whole(SEED, 0, 2), findings)
 }
 
@@ -366,6 +366,6 @@ fn refusals_in_inference(subject: &Subject<'_>, findings: &mut Findings) -> Resu
         let same = params.get(name).is_some_and(|loaded| same_bits(&loaded.data, &tensor.data));
         findings.expect(same, || format!("weights of {name} are saved otherwise than loaded"));
     }
-    let check = Check { net: &net, params: &params, how: Propagation::Probable };
+    let check = subject.check(exec.as_ref(), &net, &params, Propagation::Probable);
     check.forward(exec.as_mut(), &images, findings)
 }

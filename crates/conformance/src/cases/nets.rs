@@ -3,7 +3,6 @@
 use net::{Executor, Kind, Mode, Net, ParamSet, StepInfo, StepLoss};
 
 use crate::bound::Propagation;
-use crate::follow::Check;
 use crate::inputs::{Values, batch, lively_params};
 use crate::report::{Fault, Findings, Report};
 use crate::subject::{Keep, Subject};
@@ -24,15 +23,16 @@ pub fn nets(subject: &Subject<'_>, names: &[&str], n: usize) -> Report {
 fn one_net(subject: &Subject<'_>, name: &str, n: usize, findings: &mut Findings) -> Result<(), Fault> {
     let net = Net::preset(name)?;
     let params = lively_params(&net, SEED, 0.05);
-    let check = Check { net: &net, params: &params, how: Propagation::Probable };
     let batch = batch(&net, Values::Pixels, SEED, n, n + 1);
     let mut exec = subject.train(&net, n + 1)?;
+    let check = subject.check(exec.as_ref(), &net, &params, Propagation::Probable);
     exec.load(Kind::Weights, &params)?;
     let info = StepInfo { seed: SEED, step: 3, first_image: 0, step_images: n as u32 };
     check.training(exec.as_mut(), &batch, info, findings)?;
     live(exec.as_mut(), findings)?;
     drop(exec);
     let mut infer = subject.make(&net, n + 1, Mode::Infer, Keep::Everything)?;
+    let check = subject.check(infer.as_ref(), &net, &params, Propagation::Probable);
     infer.load(Kind::Weights, &params)?;
     check.forward(infer.as_mut(), &batch, findings)
 }

@@ -6,7 +6,7 @@ use reference::layer::{self, Params};
 
 use super::geometry::{Geometry, LEARN, all};
 use crate::bound::Propagation;
-use crate::follow::{Check, to_f64};
+use crate::follow::to_f64;
 use crate::inputs::{Values, batch, lively_params};
 use crate::report::{Fault, Findings, Report};
 use crate::subject::{Keep, Subject};
@@ -48,7 +48,7 @@ fn one_geometry(subject: &Subject<'_>, seed: u64, geometry: &Geometry, findings:
         let n = [3, 1, 2][turn % 3];
         let batch = batch(&net, values, seed, n, CAPACITY);
         let params = head_to_measure(&net, values, seed, &to_f64(batch.f32()));
-        let check = Check { net: &net, params: &params, how: Propagation::Worst };
+        let check = subject.check(exec.as_ref(), &net, &params, Propagation::Worst);
         exec.load(net::Kind::Weights, &params)?;
         // One image more in the step than in the batch, so that the division shows.
         let info = StepInfo { seed: 0x0123_4567_89ab_cdef, step: 7 + turn as u32, first_image: 0, step_images: n as u32 + 1 };
@@ -58,7 +58,7 @@ fn one_geometry(subject: &Subject<'_>, seed: u64, geometry: &Geometry, findings:
     let params = lively_params(&net, seed, 1.0);
     let mut infer = subject.make(&net, 1, Mode::Infer, Keep::Everything)?;
     infer.load(net::Kind::Weights, &params)?;
-    let check = Check { net: &net, params: &params, how: Propagation::Worst };
+    let check = subject.check(infer.as_ref(), &net, &params, Propagation::Worst);
     check.forward(infer.as_mut(), &batch(&net, Values::Normal, seed, 1, 1), findings)
 }
 
@@ -83,8 +83,8 @@ fn softmax(subject: &Subject<'_>, classes: usize, findings: &mut Findings) -> Re
     let layers = vec![Layer { name: "prob".into(), op: Op::Softmax }];
     let net = Net::new("softmax", Shape { c: classes, h: 1, w: 1 }, layers)?;
     let params = ParamSet::zeros(&net);
-    let check = Check { net: &net, params: &params, how: Propagation::Worst };
     let mut exec = subject.train(&net, CAPACITY)?;
+    let check = subject.check(exec.as_ref(), &net, &params, Propagation::Worst);
     for values in
         [Values::Normal, Values::Offset, Values::Zeros, Values::Integers, Values::Negative, Values::Pixels, Values::Extreme]
     {
