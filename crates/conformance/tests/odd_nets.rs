@@ -44,7 +44,7 @@ impl fmt::Debug for Case {
 }
 
 /// The nets that stay, whatever is drawn.
-fn kept() -> [Case; 3] {
+fn kept() -> [Case; 4] {
     let case = |images, values, seed, text| {
         let net = Net::from_toml(text).expect("a net");
         Case { net, values, images, capacity: images, threads: 1, seed }
@@ -53,6 +53,7 @@ fn kept() -> [Case; 3] {
         case(1, Values::Normal, 0, PADDING_ONLY),
         case(1, Values::Normal, 0, SPARSE_GRADIENT),
         case(1, Values::Integers, 116, UNEVEN_GRADIENT),
+        case(80, Values::Normal, 1, MANY_IMAGES),
     ]
 }
 
@@ -90,6 +91,24 @@ input = { c = 16, h = 7, w = 9 }
 [[layer]]
 name = "conv0"
 conv = { k = 48, kernel = 5, padding = 2, weight = { init = "fan_in" }, bias = { init = "fan_in" } }
+[[layer]]
+name = "prob"
+softmax = {}
+"#;
+
+/// More images than are transformed at a time, and pools that leave most gradients 0.
+const MANY_IMAGES: &str = r#"
+name = "many-images"
+input = { c = 16, h = 28, w = 28 }
+[[layer]]
+name = "conv0"
+conv = { k = 16, kernel = 3, padding = 1, weight = { init = "fan_in" }, bias = { init = "fan_in" } }
+[[layer]]
+name = "pool1"
+max_pool = { kernel = 3, stride = 3 }
+[[layer]]
+name = "linear2"
+linear = { k = 3, weight = { init = "fan_in" }, bias = { init = "fan_in" } }
 [[layer]]
 name = "prob"
 softmax = {}
@@ -388,8 +407,13 @@ fn images() -> impl Strategy<Value = usize> {
     prop_oneof![3 => Just(1_usize), 3 => Just(2), 3 => Just(3), 2 => select(vec![8, 9]), 1 => Just(127)]
 }
 
-/// A case whose net has this input and these ops, and often a linear layer before its softmax.
-fn case(input: impl Strategy<Value = Shape>, ops: impl Strategy<Value = Vec<Op>>, budget: u64) -> impl Strategy<Value = Case> {
+/// A case whose net has this input and these ops, and often a linear layer before its softmax; more images, less net.
+fn case(
+    input: impl Strategy<Value = Shape>,
+    ops: impl Strategy<Value = Vec<Op>>,
+    images: impl Strategy<Value = usize>,
+    budget: u64,
+) -> impl Strategy<Value = Case> {
     let values = prop_oneof![
         5 => Just(Values::Normal),
         2 => Just(Values::Pixels),
@@ -397,7 +421,7 @@ fn case(input: impl Strategy<Value = Shape>, ops: impl Strategy<Value = Vec<Op>>
     ];
     let head = prop_oneof![1 => Just(None), 4 => linear().prop_map(Some)];
     let room = prop_oneof![3 => Just(0_usize), 1 => 1..4_usize];
-    let run = (values, images(), room, 1..=3_usize, any::<u8>());
+    let run = (values, images, room, 1..=3_usize, any::<u8>());
     (input, ops, head, run).prop_map(move |(input, mut ops, head, (values, images, room, threads, seed))| {
         ops.extend(head);
         let net = assemble(input, &ops, budget / images as u64);
@@ -405,14 +429,10 @@ fn case(input: impl Strategy<Value = Shape>, ops: impl Strategy<Value = Vec<Op>>
     })
 }
 
-fn shape(c: impl Strategy<Value = usize>, side: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = Shape> {
-    (c, side.clone(), side).prop_map(|(c, h, w)| Shape { c, h, w })
-}
-
 /// One to five layers of any kind.
 fn mixed() -> impl Strategy<Value = Case> {
     let input = (channels(), side(), side()).prop_map(|(c, h, w)| Shape { c, h, w });
-    case(input, prop::collection::vec(any_op(), 1..=5), 1 << 19)
+    case(input, prop::collection::vec(any_op(), 1..=5), images(), 1 << 19)
 }
 
 /// Convolutions that tiles may compute, and what stands between them.
@@ -421,7 +441,9 @@ fn chains() -> impl Strategy<Value = Case> {
         ops.insert(0, first);
         ops
     });
-    case(shape(around_16(), 1..=14_usize), ops, 1 << 22)
+    let side = || prop_oneof![1 => 1..5_usize, 4 => 5..=14_usize];
+    let input = (around_16(), side(), side()).prop_map(|(c, h, w)| Shape { c, h, w });
+    case(input, ops, prop_oneof![6 => 1..=3_usize, 1 => select(vec![8, 9])], 1 << 22)
 }
 
 /// Numbers at the ends of what a net allows, and behind them.
@@ -582,7 +604,7 @@ fn what_is_drawn_is_odd() {
     }
     let chains = drawn(100, &chains());
     let tiles = chains.iter().filter(|case| has_tiles(Isa::Portable, case) == Ok(true)).count();
-    assert!(tiles >= 30, "{tiles} of {} chains have tiles", chains.len());
+    assert!(tiles >= 20, "{tiles} of {} chains have tiles", chains.len());
 }
 
 #[test]
