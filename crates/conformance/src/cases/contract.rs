@@ -1,6 +1,6 @@
 //! The promises of [`net::Executor`] beyond the values of one pass.
 
-use net::{Batch, BucketValues, Conv, Form, Hyper, Kind, Layer, Linear, Mode, Net, Op, Padding, Pair, ParamHyper};
+use net::{Batch, BucketValues, Conv, Executor, Form, Hyper, Kind, Layer, Linear, Mode, Net, Op, Padding, Pair, ParamHyper};
 use net::{ParamSet, Pixels, Result, Rounding, Shape, StepInfo, Tensor};
 use reference::Pass;
 
@@ -47,28 +47,42 @@ fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-/// Gradients of six images at once and cut into one, two and three, each with the masks of its place in the step.
+/// Six images at once and cut into one, two and three.
 fn micro_batches(subject: &Subject<'_>, findings: &mut Findings) -> Result<(), Fault> {
     let (net, params) = tiny()?;
     let mut exec = subject.train(&net, 6)?;
     exec.load(Kind::Weights, &params)?;
     let check = subject.check(exec.as_ref(), &net, &params, Propagation::Probable);
     let whole = batch(&net, Values::Normal, SEED, 6, 6);
-    check.training(exec.as_mut(), &whole, StepInfo::whole(SEED, 9, 6), findings)?;
+    add_up(exec.as_mut(), &check, &whole, &[1, 2, 3], findings)
+}
+
+/// Gradients of a batch at once and cut into parts of so many images, each with the masks of its place in the step.
+pub(crate) fn add_up(
+    exec: &mut dyn Executor,
+    check: &Check<'_>,
+    whole: &Batch,
+    parts: &[usize],
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    let (net, step_images) = (check.net, whole.n as u32);
+    check.training(exec, whole, StepInfo::whole(SEED, 9, whole.n), findings)?;
     let mut sums: Vec<Bounded> =
         net.params().iter().map(|p| Bounded { value: vec![0.0; p.len()], bound: vec![0.0; p.len()] }).collect();
-    for (first, n) in [(0, 1), (1, 2), (3, 3)] {
-        let part = part(&net, &whole, first, n);
-        let info = StepInfo { seed: SEED, step: 9, first_image: first as u32, step_images: 6 };
+    let mut first = 0;
+    for &n in parts {
+        let part = part(net, whole, first, n);
+        let info = StepInfo { seed: SEED, step: 9, first_image: first as u32, step_images };
         exec.forward_backward(&part, info)?;
-        let values = activations(exec.as_mut(), &part)?;
+        let values = activations(exec, &part)?;
         check.outputs(Pass::Train(info), &values, findings);
-        check.loss(exec.as_mut(), &part, info, &values, findings)?;
+        check.loss(exec, &part, info, &values, findings)?;
         check.sweep(&values, &part.labels[..n], info, &mut |param, first, gradient| {
             let Bounded { value, bound } = &mut sums[param];
             value[first..].iter_mut().zip(gradient.value).for_each(|(sum, g)| *sum += g);
             bound[first..].iter_mut().zip(gradient.bound).for_each(|(sum, b)| *sum += b);
         });
+        first += n;
     }
     let saved = exec.save(Kind::Gradients)?;
     for (param, sum) in sums.iter().enumerate() {
