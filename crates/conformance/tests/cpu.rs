@@ -1,8 +1,11 @@
 //! The suite on the CPU engine: with every instruction set that this machine has, on one thread and on several.
 
+mod planned;
+
 use conformance::{Keep, LayerTiles, OPS, Prepare, Report, Skipped, Subject, Tiles, contract, nets, ops, same_bits, training};
 use cpu::{Isa, Options};
-use net::{Executor, Form, Mode, Net, Op, PRESETS};
+use net::{Executor, Form, Mode, Net, PRESETS};
+use planned::{planned, tiles, tiles_of};
 
 /// Presets whose images have more than 100 rows: compared one image at a time, with the highest instruction set only.
 fn is_large(name: &str) -> bool {
@@ -19,49 +22,6 @@ fn engine(isa: Isa, threads: usize) -> Box<Prepare<'static>> {
         let exec = cpu::prepare(net, batch, mode, &options).map_err(|error| error.to_string())?;
         Ok(Box::new(exec) as Box<dyn Executor>)
     })
-}
-
-/// The tiles of an executor. Its gradient by the input is a forward pass over turned weights, not that pass's adjoint, and
-/// keeps within the bounds of a plain sum.
-fn tiles(exec: &dyn Executor) -> Vec<LayerTiles> {
-    planned(exec.net(), &exec.plan()).into_iter().map(|tiles| LayerTiles { data: None, ..tiles }).collect()
-}
-
-/// The tiles in a plan's table, a line for each pass: `layer op forward algorithm …`, or `weight algorithm …` behind blanks
-/// for the other passes of the layer above.
-fn planned(net: &Net, plan: &str) -> Vec<LayerTiles> {
-    let mut all = vec![LayerTiles::default(); net.layers().len()];
-    let mut layer = None;
-    for line in plan.lines() {
-        let mut words = line.split_whitespace();
-        if !line.starts_with(' ') {
-            layer = words.next().and_then(|name| net.layer_index(name));
-            words.next();
-        }
-        let (Some(index), Some(pass), Some("winograd")) = (layer, words.next(), words.next()) else { continue };
-        let words: Vec<&str> = words.collect();
-        let of_pass = match pass {
-            "forward" => &mut all[index].forward,
-            "weight" => &mut all[index].weight,
-            "data" => &mut all[index].data,
-            other => panic!("no pass `{other}`: {line}"),
-        };
-        *of_pass = Some(tiles_of(&net.layers()[index].op, &words).unwrap_or_else(|| panic!("no tiles of {index}: {line}")));
-    }
-    all
-}
-
-/// `F(m×m, r×r)` or `F(m×m, r×r) folded`, as words, where it fits the layer.
-fn tiles_of(op: &Op, words: &[&str]) -> Option<Tiles> {
-    let Op::Conv(conv) = op else { return None };
-    let side = |square: &str| {
-        let (rows, columns) = square.split_once('×')?;
-        (rows == columns).then(|| rows.parse::<usize>().ok())?
-    };
-    let m = side(words.first()?.strip_prefix("F(")?.strip_suffix(',')?)?;
-    let r = side(words.get(1)?.strip_suffix(')')?)?;
-    let (fold, folded) = (conv.stride.r, words.get(2) == Some(&"folded"));
-    (folded == (fold > 1) && r == conv.kernel.r.div_ceil(fold)).then_some(Tiles { m, fold })
 }
 
 /// Runs a suite with every instruction set; the ones that are missing are skips of the first report.
@@ -188,7 +148,7 @@ fn ten_steps_of_training() {
     training(&subjects, &["tiny"], Form::RateOutside, 4).iter().for_each(passes);
     // One image a step where the oracle is slow, or where many rectifiers stand close to their kinks.
     let (single, pairs): (Vec<_>, Vec<_>) =
-        presets(false).into_iter().partition(|name| ["cifar-13pct", "cifar-11pct", "scenes"].contains(name));
+        presets(false).into_iter().partition(|name| ["cifar-13pct", "cifar-11pct", "cifar-19pct", "scenes"].contains(name));
     training(&subjects, &pairs, Form::RateInside, 2).iter().for_each(passes);
     training(&subjects, &single, Form::RateInside, 1).iter().for_each(passes);
 }

@@ -4,6 +4,8 @@
 //! same on every run. `ALEXNET_ODD_NETS=50` draws 50 times as many; `ALEXNET_ODD_NETS=50,7` does so from seed 7. A failure
 //! prints the smallest net that still fails, as TOML, with all that [`kept`] needs to run it again.
 
+mod planned;
+
 use std::cell::Cell;
 use std::fmt;
 
@@ -14,15 +16,11 @@ use net::{
     AvgPool, Conv, Dropout, DropoutScaling, Executor, Init, Layer, Learn, Linear, Local, LrnAcross, LrnWithin, MaxPool, Mode,
     Net, Op, Padding, Pair, Rounding, Shape, Ties,
 };
+use planned::tiles;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::{Union, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
-
-/// Whether the suite has bounds for convolutions by tiles. A tile rounds in proportion to all that it reads, so that an
-/// output that sees little of it, or nothing, may be out of the bound of its own sum. Without such bounds, nets with tiles
-/// are only asked for bits that depend neither on threads nor on what is kept; set this to true where there are bounds.
-const TILE_BOUNDS: bool = false;
 
 /// A net and how it is run.
 #[derive(Clone)]
@@ -140,7 +138,8 @@ fn isas() -> Vec<Isa> {
 /// Runs a suite with subjects of the given numbers of threads.
 fn with_threads(isa: Isa, threads: &[usize], suite: impl Fn(&[Subject<'_>]) -> Report) -> Result<(), String> {
     let engines: Vec<_> = threads.iter().map(|&n| (format!("cpu, {isa}, {n} threads"), engine(isa, n))).collect();
-    let subjects: Vec<_> = engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, cannot: &[] }).collect();
+    let subjects: Vec<_> =
+        engines.iter().map(|(name, prepare)| Subject { name, prepare: &**prepare, tiles: &tiles, cannot: &[] }).collect();
     suite(&subjects).verdict(false).map(|_| ())
 }
 
@@ -154,9 +153,7 @@ fn holds(isas: &[Isa], case: &Case) -> Result<(), String> {
     let Case { ref net, values, images, capacity, threads, seed } = *case;
     for &isa in isas {
         let run = Trial { net, values, images, capacity, seed };
-        if TILE_BOUNDS || !has_tiles(isa, case)? {
-            with_threads(isa, &[threads], |subjects| trial(&subjects[0], &run))?;
-        }
+        with_threads(isa, &[threads], |subjects| trial(&subjects[0], &run))?;
         with_threads(isa, &[threads], |subjects| trial_same_bits(subjects, net, images))?;
     }
     Ok(())
@@ -327,11 +324,13 @@ fn conv() -> impl Strategy<Value = Op> {
     )
 }
 
-/// What may be computed by tiles: 3 × 3 or 5 × 5, stride 1, many channels, and paddings of all kinds.
+/// What may be computed by tiles: 3 × 3 or 5 × 5, stride 1, whole blocks of channels more often than not, and paddings of all
+/// kinds.
 fn tileable() -> impl Strategy<Value = Op> {
+    let maps = prop_oneof![2 => select(vec![16, 32, 48]), 1 => around_16()];
     let odd_padding = prop_oneof![1 => Just(None), 1 => padding(4).prop_map(Some), 1 => padding(6).prop_map(Some)];
     let groups = prop_oneof![4 => Just(1), 1 => 2..4_usize];
-    (around_16(), select(vec![3, 5]), odd_padding, groups).prop_map(|(k, side, padding, groups)| {
+    (maps, select(vec![3, 5]), odd_padding, groups).prop_map(|(k, side, padding, groups)| {
         let padding = padding.unwrap_or(Padding::all(side / 2));
         let (kernel, stride, rounding) = (Pair::square(side), Pair::square(1), Rounding::Floor);
         Op::Conv(Conv { k, kernel, stride, padding, rounding, groups, weight: LEARN, bias: LEARN })
@@ -510,9 +509,6 @@ fn mixed_layers_compute_what_the_oracle_does() {
 
 #[test]
 fn chains_of_convolutions_compute_what_the_oracle_does() {
-    if !TILE_BOUNDS {
-        skip("values of odd nets with tiles", "the suite has no bounds for tiles");
-    }
     let isas = isas();
     for_all(100, chains(), |case| holds(&isas, case));
 }

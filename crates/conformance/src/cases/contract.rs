@@ -7,7 +7,7 @@ use reference::Pass;
 use super::geometry::LEARN;
 use crate::bound::{Bounded, Propagation, U, UNDERFLOW};
 use crate::compare::{What, compare};
-use crate::follow::activations;
+use crate::follow::{Check, activations};
 use crate::inputs::{Values, batch, lively_params};
 use crate::report::{Fault, Findings, Report};
 use crate::subject::{Keep, Subject};

@@ -73,9 +73,9 @@ fn one_trial(subject: &Subject<'_>, trial: &Trial<'_>, findings: &mut Findings) 
         Values::Tiny | Values::Zeros | Values::Integers | Values::Negative => (1.0, Propagation::Worst),
     };
     let params = lively_params(net, seed, last);
-    let check = Check { net, params: &params, how };
     let batch = batch(net, values, seed, images, capacity);
     let mut exec = subject.train(net, capacity)?;
+    let check = subject.check(exec.as_ref(), net, &params, how);
     exec.load(Kind::Weights, &params)?;
     let first = images.div_ceil(3);
     let parts = if images > 1 { vec![first, images - first] } else { vec![1] };
@@ -87,6 +87,7 @@ fn one_trial(subject: &Subject<'_>, trial: &Trial<'_>, findings: &mut Findings) 
         let mut infer = subject.make(net, capacity, Mode::Infer, keep)?;
         infer.load(Kind::Weights, &params)?;
         if keep == Keep::Everything {
+            let check = subject.check(infer.as_ref(), net, &params, how);
             check.forward(infer.as_mut(), &batch, findings)?;
         }
         probabilities.push(infer.forward(&batch)?.iter().map(|p| p.to_bits()).collect::<Vec<_>>());

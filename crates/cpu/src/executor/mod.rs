@@ -10,14 +10,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use net::{
-    Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Result, Shape, StepInfo, StepLoss, Tensor,
+    Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Result, Shape, StepInfo, StepLoss,
+    Tensor,
 };
 
 use crate::arena::{Arena, Slot};
+use crate::kernels::blocked::{to_blocks, to_planes};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::{Target, softmax, update};
-use crate::plan::{Buffer, Input, Layout, LayerPlan, OpPlan, Pass, Plan, Reorder, Request};
-use crate::kernels::blocked::{to_blocks, to_planes};
+use crate::plan::{Buffer, Input, LayerPlan, Layout, OpPlan, Pass, Plan, Reorder, Request};
 use crate::threads::Threads;
 use crate::{Isa, Options};
 
@@ -254,11 +255,8 @@ impl Cpu {
 fn timings(plan: &Plan) -> Vec<Timing> {
     let timing = |layer: &str, pass, flops_per_image| Timing { layer: layer.into(), pass, flops_per_image, time: Duration::ZERO };
     let passes = plan.layers.iter().flat_map(|layer| layer.passes.iter().map(move |note| (layer, note)));
-    let mut all: Vec<Timing> = passes
-        .map(|(layer, note)| {
-            timing(&layer.name, note.pass.name(), if note.elsewhere { 0 } else { note.flops })
-        })
-        .collect();
+    let mut all: Vec<Timing> =
+        passes.map(|(layer, note)| timing(&layer.name, note.pass.name(), if note.elsewhere { 0 } else { note.flops })).collect();
     all.push(timing("update", "update", 0));
     all
 }

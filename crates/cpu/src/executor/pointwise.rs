@@ -145,15 +145,7 @@ fn max_pool(target: Target, plan: &MaxPoolPlan, x: &[f32], y: &mut [f32], arg: &
 }
 
 /// The gradient by `x` of what [`max_pool`] wrote.
-fn max_pool_backward(
-    target: Target,
-    plan: &MaxPoolPlan,
-    x: &[f32],
-    arg: &[u8],
-    dy: &[f32],
-    dx: &mut [f32],
-    scratch: &mut [f32],
-) {
+fn max_pool_backward(target: Target, plan: &MaxPoolPlan, x: &[f32], arg: &[u8], dy: &[f32], dx: &mut [f32], scratch: &mut [f32]) {
     match (&plan.norm, plan.blocks) {
         (Some(num), _) => blocked::norm_pool_backward(target, num, &plan.win, x, arg, dy, dx, scratch),
         (None, true) => blocked::max_backward(target, &plan.win, arg, dy, dx),
@@ -162,15 +154,7 @@ fn max_pool_backward(
 }
 
 /// The gradient `g` of image `i` by a pointwise layer's output `y` becomes that by its input.
-fn scale_gradient(
-    layer: &LayerPlan,
-    index: usize,
-    target: Target,
-    y: &[f32],
-    g: &mut [f32],
-    info: StepInfo,
-    i: usize,
-) {
+fn scale_gradient(layer: &LayerPlan, index: usize, target: Target, y: &[f32], g: &mut [f32], info: StepInfo, i: usize) {
     match &layer.op {
         OpPlan::Relu { .. } => pointwise::relu_backward(target, y, g),
         OpPlan::Tanh => pointwise::tanh_backward(target, y, g),

@@ -3,8 +3,8 @@
 use net::random::dropout_threshold;
 use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Op, Padding, Pair, Shape, Ties};
 
-use super::memory::Buffer;
 use super::layout::MOST_NAMED;
+use super::memory::Buffer;
 use super::winograd::{self, Geometry, Tiled};
 use super::{Context, Pass};
 use crate::kernels::blocked::norm_pool_scratch_len;

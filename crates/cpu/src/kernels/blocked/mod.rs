@@ -3,8 +3,6 @@
 mod lrn;
 mod norm_pool;
 mod pool;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use lrn::{lrn, lrn_backward};
 pub(crate) use norm_pool::{norm_pool, norm_pool_backward, norm_pool_scratch_len};

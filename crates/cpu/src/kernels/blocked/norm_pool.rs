@@ -1,9 +1,9 @@
 //! Response normalisation and the maximum pooling of its output in one pass: the normalised image is never in memory, only the rows
 //! that a window needs.
 
+use super::Rows;
 use super::lrn::{lrn, lrn_backward};
 use super::pool::{max_backward_row, max_row};
-use super::Rows;
 use crate::kernels::Target;
 use crate::kernels::lanes::{LANES, Lanes, by_lanes};
 use crate::kernels::lrn::LrnNumbers;

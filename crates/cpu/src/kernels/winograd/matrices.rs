@@ -172,4 +172,3 @@ pub(super) unsafe fn transposed<L: Lanes, const A: usize, const N: usize>(matrix
         y
     }
 }
-

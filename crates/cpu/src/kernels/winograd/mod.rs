@@ -17,8 +17,6 @@ mod fold;
 mod gemm;
 mod images;
 mod matrices;
-#[cfg(test)]
-mod tests;
 mod weights;
 
 pub(crate) use fold::{Fold, fold, unfold};
