@@ -68,6 +68,8 @@ impl Rows {
     }
 
     fn place(&self, block: usize, h: usize) -> usize {
-        block * self.block + h % self.ring * self.row
+        // An image's own rows need no division.
+        let h = if h < self.ring { h } else { h % self.ring };
+        block * self.block + h * self.row
     }
 }

@@ -45,9 +45,9 @@ pub(super) unsafe fn max_row<L: Lanes>(
     let y_len = (blocks - 1) * y_block + win.q * LANES;
     assert!(y.len() >= y_len && (arg.is_empty() || arg.len() >= y_len));
     assert!(window.len() <= rows.ring && x.len() >= (blocks - 1) * rows.block + rows.ring * rows.row);
-    for block in 0..blocks {
-        for q in 0..win.q {
-            let span = span(win, q);
+    for q in 0..win.q {
+        let span = span(win, q);
+        for block in 0..blocks {
             // SAFETY: rows and columns of the window lie inside the image, whose rows are in `x`; `y` and `arg` have a vector for
             // each output, as asserted.
             unsafe {
@@ -109,14 +109,15 @@ pub(super) unsafe fn max_backward_row<L: Lanes>(
     assert!(dy.len() >= blocks * y_block && arg.len() >= blocks * y_block);
     assert!(dx.len() >= (blocks - 1) * dx_block + win.w * LANES);
     let windows = windows_at(h, win.r, win.stride_r, win.top, win.p);
-    for block in 0..blocks {
-        for w in 0..win.w {
+    for w in 0..win.w {
+        let columns = windows_at(w, win.s, win.stride_s, win.left, win.q);
+        for block in 0..blocks {
             // SAFETY: windows are those that there are; `dx` has a vector for each pixel of the row, as asserted.
             unsafe {
                 let mut sum = L::splat(0.0);
                 for p in windows.clone() {
                     let r = h + win.top - p * win.stride_r;
-                    for q in windows_at(w, win.s, win.stride_s, win.left, win.q) {
+                    for q in columns.clone() {
                         let own = L::splat((r * win.s + w + win.left - q * win.stride_s) as f32);
                         let at = block * y_block + (p * win.q + q) * LANES;
                         let g = L::load(dy.as_ptr().add(at));
