@@ -43,7 +43,7 @@ pub(crate) struct TiledBackward {
 }
 
 /// Transformed values that are in use at a time: a part of the last-level cache.
-const VALUES: usize = 4 << 20;
+const VALUES: usize = 2 << 20;
 
 /// What a transformed value costs beside a multiply-add of the products: it is computed, written and read again.
 const TRANSFORM_COST: usize = 16;
