@@ -18,7 +18,7 @@ fn presets(large: bool) -> Vec<&'static str> {
 
 fn engine(isa: Isa, threads: usize) -> Box<Prepare<'static>> {
     Box::new(move |net: &Net, batch: usize, mode: Mode, keep: Keep| {
-        let options = Options { isa: Some(isa), threads: Some(threads), inspect: keep == Keep::Everything };
+        let options = Options { isa: Some(isa), threads: Some(threads), inspect: keep == Keep::Everything, ..Options::default() };
         let exec = cpu::prepare(net, batch, mode, &options).map_err(|error| error.to_string())?;
         Ok(Box::new(exec) as Box<dyn Executor>)
     })

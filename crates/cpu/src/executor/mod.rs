@@ -20,7 +20,7 @@ use crate::kernels::gemm::Gemm;
 use crate::kernels::{Target, softmax, update};
 use crate::plan::{Buffer, Input, LayerPlan, Layout, OpPlan, Pass, Plan, Reorder, Request};
 use crate::threads::Threads;
-use crate::{Isa, Options};
+use crate::{Isa, Options, Precision};
 
 /// Most images of a batch.
 const MOST_IMAGES: usize = 1 << 16;
@@ -65,6 +65,8 @@ struct Engine {
     arena: Arena,
     threads: Threads,
     gemm: Gemm,
+    /// Products of linear layers.
+    linear: Gemm,
     /// Whether weights have been loaded since the last forward pass.
     loaded: bool,
 }
@@ -107,7 +109,11 @@ impl Cpu {
             return Err(fault(format!("a batch of {batch} images given, 1 to {MOST_IMAGES} can be")));
         }
         let (gemm, threads) = (Gemm::new(target(options.isa)?), thread_count(options.threads)?);
-        let request = Request { net, capacity: batch, mode, inspect: options.inspect, threads, gemm: &gemm };
+        let linear = match options.precision {
+            Precision::F32 => gemm,
+            Precision::Bf16 => Gemm::bf16(gemm.target()),
+        };
+        let request = Request { net, capacity: batch, mode, inspect: options.inspect, threads, gemm: &gemm, linear: &linear };
         let plan = Plan::new(&request);
         let arena = Arena::new(plan.arena_len).ok_or_else(|| {
             let bytes = plan.arena_len as u64 * size_of::<f32>() as u64;
@@ -116,7 +122,7 @@ impl Cpu {
         let threads = Threads::new(threads).map_err(|error| fault(format!("starting {threads} threads: {error}")))?;
         let timings = timings(&plan);
         let scores = vec![(0.0, false); batch];
-        let engine = Engine { plan, arena, threads, gemm, loaded: true };
+        let engine = Engine { plan, arena, threads, gemm, linear, loaded: true };
         Ok(Cpu {
             net: net.clone(),
             engine,

@@ -1,7 +1,7 @@
 //! The algorithm of each layer and pass.
 
 use net::random::dropout_threshold;
-use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Op, Padding, Pair, Shape, Ties};
+use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Mode, Op, Padding, Pair, Shape, Ties};
 
 use super::layout::MOST_NAMED;
 use super::memory::Buffer;
@@ -158,8 +158,11 @@ pub(crate) struct LinearPlan {
 pub(crate) enum LinearForward {
     /// Dot products of weight rows, as they lie, with every image.
     MatrixVector,
-    /// A product with `x` as panels of images, `[panel, i, mr]`.
-    Product { x: Buffer },
+    /// The same with weights and images rounded to bf16, `[k, i / 2]` and `[n, i / 2]`.
+    RoundedRows { w: Buffer, x: Buffer },
+    /// A product with `x` as panels of images, `[panel, i, mr]`, and `w` as panels of outputs, in blocks along `i` of
+    /// `[panel, i, nr]`, where it is kept.
+    Product { x: Buffer, w: Option<Buffer> },
 }
 
 /// Maximum pooling.
@@ -381,36 +384,51 @@ fn conv_data(context: &mut Context<'_>, groups: usize, k: usize, win: &Window, f
 }
 
 fn linear(context: &mut Context<'_>, inputs: usize, k: usize) -> LinearPlan {
-    let (gemm, n) = (context.request.gemm, context.request.capacity);
+    let (gemm, n) = (context.request.linear, context.request.capacity);
     let (forward_at, backward_at) = (context.forward_at(), context.backward_at());
-    let flops = 2 * (inputs * k) as u64;
-    let forward = if n <= MATRIX_VECTOR_IMAGES {
-        let reason = format!("at most {MATRIX_VECTOR_IMAGES} images: weights are read once, as they lie; bias fused");
-        context.note(Pass::Forward, "matrix-vector", reason, flops, 0);
-        LinearForward::MatrixVector
+    let (flops, bf16) = (2 * (inputs * k) as u64, gemm.is_bf16());
+    let stays = bf16 && context.request.mode == Mode::Infer;
+    let product = if bf16 { "bf16 product" } else { "product" };
+    let forward = if n <= MATRIX_VECTOR_IMAGES && (stays || !bf16) {
+        let (name, w_len, x_len) = match stays {
+            true => ("bf16 matrix-vector", k * gemm.words(inputs), n * gemm.words(inputs)),
+            false => ("matrix-vector", 0, 0),
+        };
+        let how = if stays { "rounded once" } else { "as they lie" };
+        let reason = format!("at most {MATRIX_VECTOR_IMAGES} images: weights are read once, {how}; bias fused");
+        context.note(Pass::Forward, name, reason, flops, w_len + x_len);
+        match stays {
+            true => LinearForward::RoundedRows {
+                w: context.weights_buffer(w_len),
+                x: context.needs.buffer(x_len, forward_at, forward_at),
+            },
+            false => LinearForward::MatrixVector,
+        }
     } else {
-        let x_len = gemm.a_len(n, inputs);
+        let (x_len, w_len) = (gemm.a_len(n, inputs), if stays { gemm.b_len(inputs, k) } else { 0 });
+        let how = if stays { "once" } else { "as they are read" };
+        context.note(Pass::Forward, product, format!("images are packed once, weights {how}; bias fused"), flops, x_len + w_len);
         context.scratch(gemm.b_len(BLOCK_DEPTH, LINEAR_COLS));
-        context.note(Pass::Forward, "product", "images are packed once, weights as they are read; bias fused", flops, x_len);
-        LinearForward::Product { x: context.needs.buffer(x_len, forward_at, forward_at) }
+        let w = stays.then(|| context.weights_buffer(w_len));
+        LinearForward::Product { x: context.needs.buffer(x_len, forward_at, forward_at), w }
     };
     let weight = context.backward.then(|| {
         let (dy_len, x_len) = (gemm.a_len(k, n), gemm.b_len(n, inputs));
-        context.note(Pass::Weight, "product", "both operands packed once; each block written once", flops, dy_len + x_len);
+        context.note(Pass::Weight, product, "both operands packed once; each block written once", flops, dy_len + x_len);
         (context.needs.buffer(dy_len, backward_at, backward_at), context.needs.buffer(x_len, backward_at, backward_at))
     });
     let data_dy = context.data_gradient.then(|| {
         let len = gemm.a_len(n, k);
         context.scratch(gemm.b_len(BLOCK_DEPTH, LINEAR_COLS));
-        context.note(Pass::Data, "product", "gradients are packed once, weights as they are read", flops, len);
+        context.note(Pass::Data, product, "gradients are packed once, weights as they are read", flops, len);
         context.needs.buffer(len, backward_at, backward_at)
     });
     LinearPlan { k, inputs, relu: false, forward, weight, data_dy }
 }
 
-/// The depth of the blocks in which a linear layer's products of depth `depth` are summed.
+/// The depth of the blocks in which a linear layer's products of depth `depth` are summed: even, so that pairs stay together.
 pub(crate) fn linear_depth(depth: usize) -> usize {
-    balanced(depth, BLOCK_DEPTH, 1)
+    balanced(depth, BLOCK_DEPTH, 2)
 }
 
 fn local(context: &mut Context<'_>, op: &Local, input: Shape, output: Shape) -> LocalPlan {

@@ -127,6 +127,8 @@ pub(crate) struct Request<'a> {
     pub(crate) inspect: bool,
     pub(crate) threads: usize,
     pub(crate) gemm: &'a Gemm,
+    /// Products of linear layers.
+    pub(crate) linear: &'a Gemm,
 }
 
 /// What the choice for one layer works with.

@@ -11,6 +11,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bf16;
 mod pack;
 mod portable;
 
@@ -62,23 +63,68 @@ pub(crate) struct Gemm {
     nr: usize,
     panels: TileKernel,
     lines: TileKernel,
+    pairs: Option<Pairs>,
+}
+
+/// How pairs of bf16 values are multiplied.
+#[derive(Clone, Copy)]
+struct Pairs {
+    /// By one instruction.
+    hardware: bool,
 }
 
 impl Gemm {
+    /// Products of operands rounded to bf16; panels hold words of two values, and there are no lines.
+    pub(crate) fn bf16(target: Target) -> Gemm {
+        let hardware = bf16::has_instruction(target);
+        let panels: TileKernel = match hardware {
+            #[cfg(target_arch = "x86_64")]
+            true => bf16::x86::tile,
+            _ => bf16::tile_emulated,
+        };
+        Gemm { target, mr: bf16::MR, nr: bf16::NR, panels, lines: panels, pairs: Some(Pairs { hardware }) }
+    }
+
+    /// Whether operands are rounded to bf16.
+    pub(crate) fn is_bf16(&self) -> bool {
+        self.pairs.is_some()
+    }
+
+    /// Words of a panel's lane that hold `depth` values.
+    pub(crate) fn words(&self, depth: usize) -> usize {
+        if self.is_bf16() { bf16::words(depth) } else { depth }
+    }
+
+    /// Packs rows `x[row, inputs]` as [`Gemm::rows_by_vector`] reads them, `words(inputs)` apart.
+    pub(crate) fn pack_rows(&self, x: &[f32], inputs: usize, out: &mut [f32]) {
+        let hardware = self.pairs.is_some_and(|pairs| pairs.hardware);
+        bf16::pack_rows(hardware, self.target, x, inputs, out);
+    }
+
+    /// `Σ_i w[r, i] · x[i]` for each of `R` packed rows of bf16.
+    pub(crate) fn rows_by_vector<const R: usize>(&self, w: [&[f32]; R], x: &[f32]) -> [f32; R] {
+        bf16::dots(self.pairs.is_some_and(|pairs| pairs.hardware), w, x)
+    }
+
     pub(crate) fn new(target: Target) -> Gemm {
         match target.isa() {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
-                Gemm { target, mr: avx512::MR, nr: avx512::NR, panels: avx512::f32_tile_panels, lines: avx512::f32_tile_lines }
+                let (panels, lines): (TileKernel, TileKernel) = (avx512::f32_tile_panels, avx512::f32_tile_lines);
+                Gemm { target, mr: avx512::MR, nr: avx512::NR, panels, lines, pairs: None }
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Gemm { target, mr: avx2::MR, nr: avx2::NR, panels: avx2::f32_tile_panels, lines: avx2::f32_tile_lines },
+            Isa::Avx2 => {
+                let (panels, lines): (TileKernel, TileKernel) = (avx2::f32_tile_panels, avx2::f32_tile_lines);
+                Gemm { target, mr: avx2::MR, nr: avx2::NR, panels, lines, pairs: None }
+            }
             _ => Gemm {
                 target,
                 mr: portable::MR,
                 nr: portable::NR,
                 panels: portable::f32_tile_panels,
                 lines: portable::f32_tile_lines,
+                pairs: None,
             },
         }
     }
@@ -99,22 +145,29 @@ impl Gemm {
 
     /// Values of the panels of an `a` of `rows × depth`.
     pub(crate) fn a_len(&self, rows: usize, depth: usize) -> usize {
-        rows.next_multiple_of(self.mr) * depth
+        rows.next_multiple_of(self.mr) * self.words(depth)
     }
 
     /// Values of the panels of a `b` of `depth × cols`.
     pub(crate) fn b_len(&self, depth: usize, cols: usize) -> usize {
-        cols.next_multiple_of(self.nr) * depth
+        cols.next_multiple_of(self.nr) * self.words(depth)
     }
 
     /// Packs `count × depth` values, element `(i, d)` at `i · stride + d · step` of `from`, as panels of `a`.
     pub(crate) fn pack_a(&self, from: &[f32], stride: usize, step: usize, count: usize, depth: usize, out: &mut [f32]) {
-        pack::pack(self.target, from, stride, step, count, depth, self.mr, out);
+        self.pack(from, stride, step, count, depth, self.mr, out);
     }
 
     /// Packs `count × depth` values, element `(d, j)` at `j · stride + d · step` of `from`, as panels of `b`.
     pub(crate) fn pack_b(&self, from: &[f32], stride: usize, step: usize, count: usize, depth: usize, out: &mut [f32]) {
-        pack::pack(self.target, from, stride, step, count, depth, self.nr, out);
+        self.pack(from, stride, step, count, depth, self.nr, out);
+    }
+
+    fn pack(&self, from: &[f32], stride: usize, step: usize, count: usize, depth: usize, width: usize, out: &mut [f32]) {
+        match self.pairs {
+            Some(Pairs { hardware }) => bf16::pack(hardware, self.target, from, stride, step, count, depth, width, out),
+            None => pack::pack(self.target, from, stride, step, count, depth, width, out),
+        }
     }
 
     /// `c ← [c +] a · b` over `depth`, with `b` in panels exactly `depth` deep; `c` is not read unless `accumulate`.
@@ -129,12 +182,13 @@ impl Gemm {
             Left::Panels { values, panel, from } => (values, panel, from, self.panels),
             Left::Lines(values) => (values, self.mr * LINE, 0, self.lines),
         };
+        let words = self.words(depth);
         let last_panel = match a {
-            Left::Panels { .. } => depth * self.mr,
+            Left::Panels { .. } => words * self.mr,
             Left::Lines(_) => self.mr * LINE,
         };
         assert!((rows - 1) / self.mr * panel + from + last_panel <= values.len(), "a has {} values", values.len());
-        assert!(matches!(a, Left::Panels { .. }) || depth <= LINE_DEPTH);
+        assert!(matches!(a, Left::Panels { .. }) || depth <= LINE_DEPTH && !self.is_bf16());
         let ld = c.ld();
         for i in (0..rows).step_by(self.mr) {
             for j in (0..cols).step_by(self.nr) {
@@ -144,9 +198,9 @@ impl Gemm {
                     kernel(Tile {
                         rows: self.mr.min(rows - i),
                         cols: self.nr.min(cols - j),
-                        depth,
+                        depth: words,
                         a: values.as_ptr().add(i / self.mr * panel + from),
-                        b: b.as_ptr().add(j * depth),
+                        b: b.as_ptr().add(j * words),
                         c: c.as_mut_ptr().add(i * ld + j),
                         ld,
                         accumulate,
