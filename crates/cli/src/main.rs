@@ -13,6 +13,7 @@ mod recipes;
 mod saved;
 mod terminal;
 mod training;
+mod usage;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::failure::Result;
-use crate::{Common, nets, terminal};
+use crate::{Common, nets, terminal, usage};
 
 /// Time the engine, layer by layer, beside the machine's measured peaks
 #[derive(Args)]
@@ -71,25 +71,26 @@ impl Bench {
         let images = self.batch as usize;
         let mut exec = engine.prepare(&net, images, mode)?;
         exec.load(Kind::Weights, &net.initial_params(0))?;
-        let (step_ms, passes) = (self.steps(&net, &mut exec)?, passes(&exec, images, self.iters));
+        let (steps, passes) = (self.steps(&net, &mut exec)?, passes(&exec, images, self.iters));
+        let peak_bytes = usage::peak_bytes();
         let (isa, threads) = (exec.isa().to_string(), exec.threads());
         // The net's memory may be what the peaks need.
         drop(exec);
         let peaks = engine.peaks()?;
-        let result = Measured { net: net.name(), what: self.mode, images, isa, threads, step_ms, passes, peaks };
+        let result = Measured { net: net.name(), what: self.mode, images, isa, threads, steps, peak_bytes, passes, peaks };
         terminal::print(&if self.json { result.json() } else { result.text(&engine) })
     }
 
-    /// The time of each timed step in milliseconds, shortest first.
-    fn steps(&self, net: &Net, exec: &mut Cpu) -> Result<Vec<f64>> {
+    fn steps(&self, net: &Net, exec: &mut Cpu) -> Result<Steps> {
         let batch = random_batch(net, self.batch as usize);
         // Small, so that weights stay finite over any number of steps on random labels.
         let params = vec![ParamHyper { rate: 1e-6, decay: 5e-4 }; net.params().len()];
         let hyper = Hyper { form: Form::RateInside, momentum: 0.9, params };
-        let mut step_ms = Vec::with_capacity(self.iters as usize);
+        let (mut ms, mut cpu_began) = (Vec::with_capacity(self.iters as usize), None);
         for i in 0..self.warmup + self.iters {
             if i == self.warmup {
                 exec.reset_timings();
+                cpu_began = usage::cpu_ms();
             }
             let start = Instant::now();
             match self.mode {
@@ -101,12 +102,21 @@ impl Bench {
                 }
             }
             if i >= self.warmup {
-                step_ms.push(start.elapsed().as_secs_f64() * 1e3);
+                ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
         }
-        step_ms.sort_by(f64::total_cmp);
-        Ok(step_ms)
+        let cpu_ms = cpu_began.zip(usage::cpu_ms()).map(|(began, ended)| (ended - began) / f64::from(self.iters));
+        ms.sort_by(f64::total_cmp);
+        Ok(Steps { ms, cpu_ms })
     }
+}
+
+/// The timed steps.
+struct Steps {
+    /// Milliseconds on the clock, shortest first.
+    ms: Vec<f64>,
+    /// CPU time of all threads in a step, on average, where it is known.
+    cpu_ms: Option<f64>,
 }
 
 /// Random pixels in ±1 and labels, the same every time.
@@ -151,8 +161,9 @@ struct Measured<'a> {
     images: usize,
     isa: String,
     threads: usize,
-    /// Shortest first.
-    step_ms: Vec<f64>,
+    steps: Steps,
+    /// The most memory held until the last step, where it is known.
+    peak_bytes: Option<u64>,
     passes: Vec<Pass>,
     peaks: Peaks,
 }
@@ -160,7 +171,7 @@ struct Measured<'a> {
 impl Measured<'_> {
     /// Median, minimum and maximum of a step's time.
     fn times(&self) -> (f64, f64, f64) {
-        let (ms, len) = (&self.step_ms, self.step_ms.len());
+        let (ms, len) = (&self.steps.ms, self.steps.ms.len());
         ((ms[(len - 1) / 2] + ms[len / 2]) / 2.0, ms[0], ms[len - 1])
     }
 
@@ -181,8 +192,9 @@ impl Measured<'_> {
             .collect();
         let result = json!({
             "net": self.net, "mode": self.what.name(), "dtype": "f32", "batch": self.images,
-            "threads": self.threads, "isa": self.isa, "iters": self.step_ms.len(),
+            "threads": self.threads, "isa": self.isa, "iters": self.steps.ms.len(),
             "images_per_s": self.images_per_s(), "ms": median, "ms_min": min, "ms_max": max,
+            "cpu_ms": self.steps.cpu_ms, "peak_bytes": self.peak_bytes,
             "passes": passes,
             "peaks": {
                 "flops_per_s": self.peaks.flops_per_s,
@@ -196,8 +208,8 @@ impl Measured<'_> {
     fn text(&self, engine: &Engine) -> String {
         let (median, min, max) = self.times();
         let steps = match self.what {
-            What::Train => format::of(self.step_ms.len() as u64, "training step", "training steps"),
-            What::Forward => format::of(self.step_ms.len() as u64, "forward pass", "forward passes"),
+            What::Train => format::of(self.steps.ms.len() as u64, "training step", "training steps"),
+            What::Forward => format::of(self.steps.ms.len() as u64, "forward pass", "forward passes"),
         };
         let images = format::of(self.images as u64, "image", "images");
         let mut text = format!("{}: {steps} of {images} ({})\n", self.net, engine.describe());
