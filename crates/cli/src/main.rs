@@ -7,6 +7,7 @@ mod environment;
 mod failure;
 mod hints;
 mod interrupt;
+mod memory;
 mod nets;
 mod origin;
 mod recipes;

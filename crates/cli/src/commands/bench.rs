@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use cpu::Cpu;
-use cpu::peaks::Peaks;
+use cpu::peaks::{self, Peaks};
 use net::random::{Purpose, Stream};
 use net::{Batch, Executor, Form, Hyper, Kind, Mode, Net, ParamHyper, StepInfo};
 use report::format;
 use serde_json::json;
 
 use crate::engine::Engine;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::memory::{self, Images};
 use crate::{Common, nets, terminal, usage};
 
 /// Time the engine, layer by layer, beside the machine's measured peaks
@@ -33,9 +34,9 @@ pub(crate) struct Bench {
     /// What to time: training steps (forward, backward, update) or forward passes
     #[arg(long, value_name = "train|forward", value_enum, default_value_t = What::Train, hide_possible_values = true)]
     mode: What,
-    /// Images in a batch
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
-    batch: u32,
+    /// Images in a batch; auto: as many as fit in memory, up to the batch of the net's recipe
+    #[arg(long, value_name = "N|auto", default_value = "128", value_parser = memory::images)]
+    batch: Images,
     /// Steps before the timed ones
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     warmup: u32,
@@ -68,10 +69,11 @@ impl Bench {
         let net = nets::resolve(&self.net)?;
         let mode = if self.mode == What::Train { Mode::Train } else { Mode::Infer };
         let engine = Engine::new(common.threads())?;
-        let images = self.batch as usize;
+        check_memory()?;
+        let images = engine.images(self.batch, &net, mode)?;
         let mut exec = engine.prepare(&net, images, mode)?;
         exec.load(Kind::Weights, &net.initial_params(0))?;
-        let (steps, passes) = (self.steps(&net, &mut exec)?, passes(&exec, images, self.iters));
+        let (steps, passes) = (self.steps(&net, images, &mut exec)?, passes(&exec, images, self.iters));
         let peak_bytes = usage::peak_bytes();
         let (isa, threads) = (exec.isa().to_string(), exec.threads());
         // The net's memory may be what the peaks need.
@@ -81,8 +83,8 @@ impl Bench {
         terminal::print(&if self.json { result.json() } else { result.text(&engine) })
     }
 
-    fn steps(&self, net: &Net, exec: &mut Cpu) -> Result<Steps> {
-        let batch = random_batch(net, self.batch as usize);
+    fn steps(&self, net: &Net, images: usize, exec: &mut Cpu) -> Result<Steps> {
+        let batch = random_batch(net, images);
         // Small, so that weights stay finite over any number of steps on random labels.
         let params = vec![ParamHyper { rate: 1e-6, decay: 5e-4 }; net.params().len()];
         let hyper = Hyper { form: Form::RateInside, momentum: 0.9, params };
@@ -109,6 +111,16 @@ impl Bench {
         ms.sort_by(f64::total_cmp);
         Ok(Steps { ms, cpu_ms })
     }
+}
+
+/// Refuses before anything is timed what could not be measured in the end.
+fn check_memory() -> Result<()> {
+    let (need, available) = (peaks::MEMORY_BYTES, memory::available(0));
+    if need <= available {
+        return Ok(());
+    }
+    let message = format!("measuring the memory's speed needs {}, {} are available", memory::mib(need), memory::mib(available));
+    Err(Failure::failed(message, "free some memory, or raise the limit that the program runs under"))
 }
 
 /// The timed steps.
