@@ -1,5 +1,6 @@
 //! Chores of the repository: `cargo xtask <task>`.
 
+mod bench;
 mod golden;
 mod tidy;
 
@@ -11,6 +12,11 @@ usage: cargo xtask <task>
 
 tasks:
   tidy    checks the conventions that a program can check
+  bench --peer torch|openvino|onnxruntime [--python PATH] [--mode train|forward] [--net NAME] [--dtype f32|bf16] [--plain]
+        [--batch N] [--threads N] [--rounds N] [--warmup N] [--iters N] [--no-record]
+          runs `alexnet bench` and the peer in turns on the same cores, and writes the ratio of their medians, with its spread by
+          round, CPU time and peak memory, to bench/records; PATH (default python3) has the peer's packages; the peer runs
+          tuned, with the allocator and the hint that a trial finds fastest, unless --plain asks for it as it comes (torch only)
   golden [--check] [--python PATH] [CASE…]
           makes the goldens anew, or with --check compares what their scripts say now with what is kept; a case is skipped
           where PATH (default python3) has not the packages that it imports, and fails where ALEXNET_NO_SKIPS=1 is set
@@ -20,6 +26,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let result = match arguments.next().as_deref() {
+        Some("bench") => bench::run(&root, arguments),
         Some("golden") => golden::run(&root, arguments),
         Some("tidy") => tidy(&root),
         Some("help" | "--help" | "-h") => {

@@ -3,9 +3,11 @@
 use cpu::peaks::{self, Peaks};
 use cpu::{Cpu, Isa, Options};
 use net::{Mode, Net};
+use train::{Recipe, recipe_for};
 
 use crate::environment;
 use crate::failure::Result;
+use crate::memory::{self, Images};
 
 /// Where nets run.
 #[derive(Debug, Clone)]
@@ -19,9 +21,38 @@ impl Engine {
         Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), inspect: false } })
     }
 
-    /// Plans and allocates.
+    /// Plans and allocates. Memory that is not there is refused before: where the system promises more than it has, taking it
+    /// would end the program without a word.
     pub(crate) fn prepare(&self, net: &Net, batch: usize, mode: Mode) -> Result<Cpu> {
+        let choices: Vec<usize> = (1..batch).collect();
+        let need = |images| self.need(net, images, mode);
+        if let Some(shortage) = memory::shortage(batch, &choices, memory::available(0), need)? {
+            return Err(shortage.failure(net, |images| {
+                format!("give `--batch {images}`; train, bench and plan find what fits by themselves with `--batch auto`")
+            }));
+        }
         Ok(cpu::prepare(net, batch, mode, &self.options)?)
+    }
+
+    /// Bytes of the engine's own memory.
+    pub(crate) fn memory_bytes(&self, net: &Net, batch: usize, mode: Mode) -> Result<u64> {
+        Ok(cpu::memory_bytes(net, batch, mode, &self.options)?)
+    }
+
+    /// Bytes for running batches of that size: the engine's, one batch's pixels, and the parameters on their way to the engine.
+    fn need(&self, net: &Net, batch: usize, mode: Mode) -> Result<u64> {
+        Ok(self.memory_bytes(net, batch, mode)? + pixel_bytes(net, batch) + parameter_bytes(net))
+    }
+
+    /// The images that `--batch` means: `auto` is the largest batch that fits, up to that of the net's recipe.
+    pub(crate) fn images(&self, asked: Images, net: &Net, mode: Mode) -> Result<usize> {
+        if let Images::Count(count) = asked {
+            return Ok(count);
+        }
+        let choices: Vec<usize> = (1..=Recipe::builtin(recipe_for(net.name()))?.batch).collect();
+        let fitting = memory::largest_that_fits(&choices, memory::available(0), |images| self.need(net, images, mode))?;
+        // Where nothing fits, preparing one image says so.
+        Ok(fitting.unwrap_or(1))
     }
 
     /// What the machine can do at most with these threads and this instruction set; takes about a second.
@@ -40,6 +71,16 @@ impl Engine {
         let threads = report::format::of(self.threads() as u64, "thread", "threads");
         format!("cpu, {isa}, {threads}")
     }
+}
+
+/// Bytes of the pixels of so many images.
+pub(crate) fn pixel_bytes(net: &Net, images: usize) -> u64 {
+    4 * images as u64 * net.input().len() as u64
+}
+
+/// Bytes of one value for each parameter.
+pub(crate) fn parameter_bytes(net: &Net) -> u64 {
+    4 * net.parameter_count() as u64
 }
 
 /// Cores that this process may use.

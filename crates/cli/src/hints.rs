@@ -57,7 +57,7 @@ fn of_net(error: &net::Error) -> Advice {
             failed("these weights are another net's; `alexnet describe --net FILE` shows which net they were written for")
         }
         Batch(_) => failed("this is a fault of the program; please report it with the command that you ran"),
-        _ => failed("try a smaller --micro-batch, or fewer --threads"),
+        _ => failed("try a smaller batch, or fewer --threads; `--batch auto` finds a batch that fits"),
     }
 }
 

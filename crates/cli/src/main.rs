@@ -7,12 +7,14 @@ mod environment;
 mod failure;
 mod hints;
 mod interrupt;
+mod memory;
 mod nets;
 mod origin;
 mod recipes;
 mod saved;
 mod terminal;
 mod training;
+mod usage;
 
 use std::process::ExitCode;
 

@@ -13,10 +13,10 @@ use report::{Console, Files, Style, format};
 use train::{Curve, Event, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
 
 use crate::dataset::Reading;
-use crate::engine::Engine;
+use crate::engine::{Engine, parameter_bytes, pixel_bytes};
 use crate::failure::{Context, Failure, Result};
 use crate::origin::Origin;
-use crate::{Common, interrupt, terminal};
+use crate::{Common, interrupt, memory, terminal};
 
 /// What is trained on what, and where it is kept.
 pub(crate) struct Job {
@@ -31,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) notes: Vec<String>,
     /// Whether to memorise one batch first.
     pub(crate) memorise: bool,
+    /// Whether the size of a step's passes is chosen by the memory that there is.
+    pub(crate) choose_passes: bool,
 }
 
 /// Where a run is kept.
@@ -50,9 +52,11 @@ pub(crate) enum Place {
 const RUNS: &str = "runs";
 
 /// Trains. Nothing is written before everything that can be checked has been.
-pub(crate) fn run(job: &Job, common: &Common) -> Result<()> {
-    let reading = &job.reading;
+pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
     let engine = Engine::new(common.threads())?;
+    fit_in_memory(&mut job, &engine)?;
+    let job = &job;
+    let reading = &job.reading;
     let mut executor = engine.prepare(&job.net, job.recipe.micro(), Mode::Train)?;
     let dir = job.place.open()?;
     let style = if common.quiet { Style::Quiet } else { Style::of_stdout() };
@@ -85,6 +89,63 @@ pub(crate) fn run(job: &Job, common: &Common) -> Result<()> {
     conclude(&outcome, job, dir.path(), common, &mut listeners.console)
 }
 
+/// Chooses the size of passes where that is left to us, and refuses a run for which memory is too small.
+fn fit_in_memory(job: &mut Job, engine: &Engine) -> Result<()> {
+    // The loader's threads allocate, and the one that waits for Ctrl-C.
+    let (available, batch) = (memory::available(job.reading.threads(engine) + 1), job.recipe.batch);
+    let choices = memory::equal_passes(batch);
+    if job.choose_passes {
+        let fitting = memory::largest_that_fits(&choices, available, |images| job.need(engine, images))?;
+        // Where nothing fits, the check of one image says so.
+        let images = fitting.unwrap_or(1);
+        job.recipe.micro_batch = if images == batch { 0 } else { images };
+        if images < batch {
+            job.notes.push(format!(
+                "each step of {batch} images is made of {} passes of {images}, which is what fits in the {} of memory available",
+                batch / images,
+                memory::mib(available)
+            ));
+        }
+    }
+    let need = |images| job.need(engine, images);
+    let Some(shortage) = memory::shortage(job.recipe.micro(), &choices, available, need)? else { return Ok(()) };
+    Err(shortage.failure(&job.net, |images| match &job.place {
+        Place::Resume { run, .. } => format!(
+            "free some memory, or set `micro_batch = {images}` in {}: the run goes on as well, but no longer bit for bit",
+            run.join("recipe.toml").display()
+        ),
+        _ => format!(
+            "`--micro-batch {images}` makes each step of passes that fit; `--batch auto` chooses them for the recipe's batch"
+        ),
+    }))
+}
+
+/// Batches that the loader of training images holds, and that of an evaluation, whose batches are of one pass.
+const LOADED: usize = 3;
+
+impl Job {
+    /// Bytes that the run needs with passes of so many images: the engine's own, pixels that wait and those of a pass that is
+    /// cut from them, weights and momenta on their way to a checkpoint, and images that are kept.
+    fn need(&self, engine: &Engine, images: usize) -> Result<u64> {
+        let Job { net, recipe, dataset, .. } = self;
+        let mut bytes = engine.memory_bytes(net, images, Mode::Train)?;
+        bytes += pixel_bytes(net, LOADED * recipe.batch + (LOADED + 1) * images) + 2 * parameter_bytes(net);
+        for source in [&dataset.train, &dataset.val] {
+            bytes += data::cached_bytes(source.len(), &recipe.preprocessing, data::CACHE_BYTES) as u64;
+        }
+        if self.memorise {
+            bytes += engine.memory_bytes(&train::without_dropout(net)?, memorise_options(images).images, Mode::Train)?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// The self-test's options with passes of so many images.
+fn memorise_options(images: usize) -> MemoriseOptions {
+    let usual = MemoriseOptions::default();
+    MemoriseOptions { images: images.min(usual.images), ..usual }
+}
+
 /// The same data set; where it is small, each image is decoded once.
 fn in_memory(dataset: &Dataset, preprocessing: &Preprocessing) -> Dataset {
     let keep = |source: &Arc<dyn Source>| data::cached(Arc::clone(source), preprocessing, data::CACHE_BYTES);
@@ -100,7 +161,7 @@ fn memorise(
     log: &mut dyn Log,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let options = MemoriseOptions { images: job.recipe.micro().min(MemoriseOptions::default().images), ..Default::default() };
+    let options = memorise_options(job.recipe.micro());
     let mut executor = engine.prepare(&train::without_dropout(&job.net)?, options.images, Mode::Train)?;
     match train::self_test(&mut executor, dataset, config, options, log, stop)? {
         Some(_) => Ok(()),

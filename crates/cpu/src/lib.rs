@@ -60,3 +60,11 @@ impl std::fmt::Display for Precision {
 pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
     Cpu::new(net, batch, mode, options)
 }
+
+/// Bytes that [`prepare`] would allocate for tensors with the same arguments; nothing is allocated.
+///
+/// # Errors
+/// Where `batch` or the number of threads is out of range, or the CPU lacks the instruction set.
+pub fn memory_bytes(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<u64> {
+    Cpu::memory_bytes(net, batch, mode, options)
+}

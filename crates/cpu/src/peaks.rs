@@ -30,6 +30,8 @@ const TASK: Duration = Duration::from_millis(1);
 const TASKS: usize = 8;
 /// Values in memory, 512 MiB: several times what caches hold.
 const LEN: usize = 128 << 20;
+/// Memory that [`measure`] allocates.
+pub const MEMORY_BYTES: u64 = (LEN * size_of::<f32>()) as u64;
 /// Values of a task that reads or copies.
 const CHUNK: usize = 256 << 10;
 

@@ -39,6 +39,19 @@ fn too_much_memory_is_an_error() {
 }
 
 #[test]
+fn memory_is_known_before_it_is_taken() {
+    let net = tiny();
+    let bytes = |batch, mode| cpu::memory_bytes(&net, batch, mode, &Options::default());
+    let params = 4 * net.parameter_count() as u64;
+    assert!(bytes(2, Mode::Train).unwrap() > bytes(1, Mode::Train).unwrap());
+    assert!(bytes(1, Mode::Train).unwrap() > 3 * params && bytes(1, Mode::Infer).unwrap() > params);
+    assert!(bytes(2, Mode::Infer).unwrap() < bytes(2, Mode::Train).unwrap());
+    assert!(message(bytes(0, Mode::Infer)).contains("a batch of 0 images"));
+    let large = Net::preset("alexnet").unwrap().with_input(net::Shape { c: 3, h: 1 << 14, w: 1 << 14 }).unwrap();
+    assert!(cpu::memory_bytes(&large, 1 << 16, Mode::Train, &Options::default()).unwrap() > 1 << 50);
+}
+
+#[test]
 fn isa_names_read_as_they_print() {
     for isa in Isa::ALL {
         assert_eq!(isa.to_string().parse(), Ok(isa));

@@ -8,12 +8,17 @@ use crate::{Fit, Image, Preprocessing, Resizer, Result, Source};
 /// A budget for [`cached`] that holds 50,000 images of 32 × 32, or 20,000 of 64 × 64.
 pub const CACHE_BYTES: usize = 256 << 20;
 
+/// Bytes that [`cached`] keeps of `images` images with that budget; 0 where it keeps none.
+pub fn cached_bytes(images: usize, preprocessing: &Preprocessing, budget_bytes: usize) -> usize {
+    let bytes = preprocessing.stored.saturating_mul(preprocessing.stored).saturating_mul(3).saturating_mul(images);
+    if preprocessing.fit == Fit::ShorterSide || bytes > budget_bytes { 0 } else { bytes }
+}
+
 /// A source that keeps every image at its stored size once it was read; or `source` itself where all images together would
 /// take more than `budget_bytes`, or are not kept as squares. What the preprocessing makes of the images stays the same
 /// bit for bit.
 pub fn cached(source: Arc<dyn Source>, preprocessing: &Preprocessing, budget_bytes: usize) -> Arc<dyn Source> {
-    let image_bytes = preprocessing.stored.saturating_mul(preprocessing.stored).saturating_mul(3);
-    if preprocessing.fit == Fit::ShorterSide || image_bytes.saturating_mul(source.len()) > budget_bytes {
+    if cached_bytes(source.len(), preprocessing, budget_bytes) == 0 {
         return source;
     }
     let squares = (0..source.len()).map(|_| OnceLock::new()).collect();

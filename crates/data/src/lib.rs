@@ -24,7 +24,7 @@ mod source;
 mod statistics;
 
 pub use bad::{BadImage, BadImages};
-pub use cached::{CACHE_BYTES, cached};
+pub use cached::{CACHE_BYTES, cached, cached_bytes};
 pub use decode::{Fault, decode, decode_file};
 pub use error::Error;
 pub use folders::{OpenOptions, open};

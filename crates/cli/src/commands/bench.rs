@@ -4,15 +4,16 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use cpu::Cpu;
-use cpu::peaks::Peaks;
+use cpu::peaks::{self, Peaks};
 use net::random::{Purpose, Stream};
 use net::{Batch, Executor, Form, Hyper, Kind, Mode, Net, ParamHyper, StepInfo};
 use report::format;
 use serde_json::json;
 
 use crate::engine::Engine;
-use crate::failure::Result;
-use crate::{Common, nets, terminal};
+use crate::failure::{Failure, Result};
+use crate::memory::{self, Images};
+use crate::{Common, nets, terminal, usage};
 
 /// Time the engine, layer by layer, beside the machine's measured peaks
 #[derive(Args)]
@@ -33,9 +34,9 @@ pub(crate) struct Bench {
     /// What to time: training steps (forward, backward, update) or forward passes
     #[arg(long, value_name = "train|forward", value_enum, default_value_t = What::Train, hide_possible_values = true)]
     mode: What,
-    /// Images in a batch
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
-    batch: u32,
+    /// Images in a batch; auto: as many as fit in memory, up to the batch of the net's recipe
+    #[arg(long, value_name = "N|auto", default_value = "128", value_parser = memory::images)]
+    batch: Images,
     /// Steps before the timed ones
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     warmup: u32,
@@ -68,28 +69,30 @@ impl Bench {
         let net = nets::resolve(&self.net)?;
         let mode = if self.mode == What::Train { Mode::Train } else { Mode::Infer };
         let engine = Engine::new(common.threads())?;
-        let images = self.batch as usize;
+        check_memory()?;
+        let images = engine.images(self.batch, &net, mode)?;
         let mut exec = engine.prepare(&net, images, mode)?;
         exec.load(Kind::Weights, &net.initial_params(0))?;
-        let (step_ms, passes) = (self.steps(&net, &mut exec)?, passes(&exec, images, self.iters));
+        let (steps, passes) = (self.steps(&net, images, &mut exec)?, passes(&exec, images, self.iters));
+        let peak_bytes = usage::peak_bytes();
         let (isa, threads) = (exec.isa().to_string(), exec.threads());
         // The net's memory may be what the peaks need.
         drop(exec);
         let peaks = engine.peaks()?;
-        let result = Measured { net: net.name(), what: self.mode, images, isa, threads, step_ms, passes, peaks };
+        let result = Measured { net: net.name(), what: self.mode, images, isa, threads, steps, peak_bytes, passes, peaks };
         terminal::print(&if self.json { result.json() } else { result.text(&engine) })
     }
 
-    /// The time of each timed step in milliseconds, shortest first.
-    fn steps(&self, net: &Net, exec: &mut Cpu) -> Result<Vec<f64>> {
-        let batch = random_batch(net, self.batch as usize);
+    fn steps(&self, net: &Net, images: usize, exec: &mut Cpu) -> Result<Steps> {
+        let batch = random_batch(net, images);
         // Small, so that weights stay finite over any number of steps on random labels.
         let params = vec![ParamHyper { rate: 1e-6, decay: 5e-4 }; net.params().len()];
         let hyper = Hyper { form: Form::RateInside, momentum: 0.9, params };
-        let mut step_ms = Vec::with_capacity(self.iters as usize);
+        let (mut ms, mut cpu_began) = (Vec::with_capacity(self.iters as usize), None);
         for i in 0..self.warmup + self.iters {
             if i == self.warmup {
                 exec.reset_timings();
+                cpu_began = usage::cpu_ms();
             }
             let start = Instant::now();
             match self.mode {
@@ -101,12 +104,31 @@ impl Bench {
                 }
             }
             if i >= self.warmup {
-                step_ms.push(start.elapsed().as_secs_f64() * 1e3);
+                ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
         }
-        step_ms.sort_by(f64::total_cmp);
-        Ok(step_ms)
+        let cpu_ms = cpu_began.zip(usage::cpu_ms()).map(|(began, ended)| (ended - began) / f64::from(self.iters));
+        ms.sort_by(f64::total_cmp);
+        Ok(Steps { ms, cpu_ms })
     }
+}
+
+/// Refuses before anything is timed what could not be measured in the end.
+fn check_memory() -> Result<()> {
+    let (need, available) = (peaks::MEMORY_BYTES, memory::available(0));
+    if need <= available {
+        return Ok(());
+    }
+    let message = format!("measuring the memory's speed needs {}, {} are available", memory::mib(need), memory::mib(available));
+    Err(Failure::failed(message, "free some memory, or raise the limit that the program runs under"))
+}
+
+/// The timed steps.
+struct Steps {
+    /// Milliseconds on the clock, shortest first.
+    ms: Vec<f64>,
+    /// CPU time of all threads in a step, on average, where it is known.
+    cpu_ms: Option<f64>,
 }
 
 /// Random pixels in ±1 and labels, the same every time.
@@ -151,8 +173,9 @@ struct Measured<'a> {
     images: usize,
     isa: String,
     threads: usize,
-    /// Shortest first.
-    step_ms: Vec<f64>,
+    steps: Steps,
+    /// The most memory held until the last step, where it is known.
+    peak_bytes: Option<u64>,
     passes: Vec<Pass>,
     peaks: Peaks,
 }
@@ -160,7 +183,7 @@ struct Measured<'a> {
 impl Measured<'_> {
     /// Median, minimum and maximum of a step's time.
     fn times(&self) -> (f64, f64, f64) {
-        let (ms, len) = (&self.step_ms, self.step_ms.len());
+        let (ms, len) = (&self.steps.ms, self.steps.ms.len());
         ((ms[(len - 1) / 2] + ms[len / 2]) / 2.0, ms[0], ms[len - 1])
     }
 
@@ -181,8 +204,9 @@ impl Measured<'_> {
             .collect();
         let result = json!({
             "net": self.net, "mode": self.what.name(), "dtype": "f32", "batch": self.images,
-            "threads": self.threads, "isa": self.isa, "iters": self.step_ms.len(),
+            "threads": self.threads, "isa": self.isa, "iters": self.steps.ms.len(),
             "images_per_s": self.images_per_s(), "ms": median, "ms_min": min, "ms_max": max,
+            "cpu_ms": self.steps.cpu_ms, "peak_bytes": self.peak_bytes,
             "passes": passes,
             "peaks": {
                 "flops_per_s": self.peaks.flops_per_s,
@@ -196,8 +220,8 @@ impl Measured<'_> {
     fn text(&self, engine: &Engine) -> String {
         let (median, min, max) = self.times();
         let steps = match self.what {
-            What::Train => format::of(self.step_ms.len() as u64, "training step", "training steps"),
-            What::Forward => format::of(self.step_ms.len() as u64, "forward pass", "forward passes"),
+            What::Train => format::of(self.steps.ms.len() as u64, "training step", "training steps"),
+            What::Forward => format::of(self.steps.ms.len() as u64, "forward pass", "forward passes"),
         };
         let images = format::of(self.images as u64, "image", "images");
         let mut text = format!("{}: {steps} of {images} ({})\n", self.net, engine.describe());

@@ -5,6 +5,7 @@ use net::{Executor, Mode};
 
 use crate::engine::Engine;
 use crate::failure::Result;
+use crate::memory::{self, Images};
 use crate::{Common, nets, terminal};
 
 /// Show how the engine runs a net: algorithms, memory and work of each layer
@@ -19,9 +20,9 @@ pub(crate) struct Plan {
     /// A preset or a net's TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "alexnet")]
     net: String,
-    /// Images in a batch
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
-    batch: u32,
+    /// Images in a batch; auto: as many as fit in memory, up to the batch of the net's recipe
+    #[arg(long, value_name = "N|auto", default_value = "128", value_parser = memory::images)]
+    batch: Images,
     /// Plan for evaluation and prediction rather than training
     #[arg(long)]
     infer: bool,
@@ -32,7 +33,7 @@ impl Plan {
         let net = nets::resolve(&self.net)?;
         let mode = if self.infer { Mode::Infer } else { Mode::Train };
         let engine = Engine::new(common.threads())?;
-        let executor = engine.prepare(&net, self.batch as usize, mode)?;
+        let executor = engine.prepare(&net, engine.images(self.batch, &net, mode)?, mode)?;
         terminal::print(&executor.plan())
     }
 }

@@ -10,6 +10,7 @@ use train::{LayerRate, Recipe, recipe_for};
 
 use crate::dataset::Reading;
 use crate::failure::{Context, Failure, Result};
+use crate::memory::{self, Images};
 use crate::origin::Origin;
 use crate::training::{self, Job, Place};
 use crate::{Common, nets, recipes};
@@ -32,6 +33,7 @@ Examples:
   alexnet train --data photos         the network of the paper, on your images
   alexnet train --data cifar10 --net cifar-80sec
   alexnet train --data photos --net my.toml --recipe my-recipe.toml
+  alexnet train --data photos --batch auto    where memory is short
   alexnet train --resume runs/mine    after Ctrl-C, a crash, or a full disk
   alexnet train --resume              the same, with the newest run")]
 pub(crate) struct Train {
@@ -69,9 +71,9 @@ struct Changes {
     /// Length of the run in epochs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
-    /// Images in a step
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch: Option<u32>,
+    /// Images in a step; auto: the recipe's, in as few equal passes as fit in memory
+    #[arg(long, value_name = "N|auto", value_parser = memory::images)]
+    batch: Option<Images>,
     /// Images in a pass, where memory is short: a step is made of several passes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
@@ -102,7 +104,7 @@ impl Train {
             Some(run) => self.resumed(run.as_deref())?,
             None => self.new_job()?,
         };
-        training::run(&job, common)
+        training::run(job, common)
     }
 
     /// A run from the beginning.
@@ -138,6 +140,7 @@ impl Train {
             place,
             notes,
             memorise: self.memorise,
+            choose_passes: self.changes.batch == Some(Images::Auto),
         })
     }
 
@@ -166,6 +169,7 @@ impl Train {
             place: Place::Resume { run, fall_back: self.fall_back },
             notes: Vec::new(),
             memorise: false,
+            choose_passes: false,
         })
     }
 }
@@ -176,9 +180,13 @@ impl Changes {
         if let Some(epochs) = self.epochs {
             (recipe.epochs, recipe.steps) = (Some(epochs), None);
         }
-        if let Some(batch) = self.batch {
+        if let Some(Images::Count(batch)) = self.batch {
             // The recipe's micro-batch was meant for the recipe's batch.
-            (recipe.batch, recipe.micro_batch) = (batch as usize, 0);
+            (recipe.batch, recipe.micro_batch) = (batch, 0);
+        }
+        if self.batch == Some(Images::Auto) && self.micro_batch.is_some() {
+            let message = "--batch auto chooses the micro-batch, and --micro-batch gives one";
+            return Err(Failure::usage(message, "give one of the two"));
         }
         if let Some(micro_batch) = self.micro_batch {
             recipe.micro_batch = micro_batch as usize;

@@ -21,6 +21,9 @@ fn json_has_every_layer_and_the_peaks() {
         for name in ["images_per_s", "ms", "ms_min", "ms_max"] {
             assert!(is_positive(&result[name]), "{name}: {ran}");
         }
+        if cfg!(target_os = "linux") {
+            assert!(result["cpu_ms"].is_number() && is_positive(&result["peak_bytes"]), "{ran}");
+        }
         for name in ["flops_per_s", "read_bytes_per_s", "copy_bytes_per_s"] {
             assert!(is_positive(&result["peaks"][name]), "{name}: {ran}");
         }

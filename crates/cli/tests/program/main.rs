@@ -6,4 +6,6 @@ mod bench;
 mod checkpoints;
 mod commands;
 mod interrupt;
+#[cfg(target_os = "linux")]
+mod memory;
 mod support;

@@ -47,6 +47,18 @@ impl Program {
         self
     }
 
+    /// Runs it with so much address space, in MiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limited_to(self, mib: u64) -> Program {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v \"$0\" && exec \"$@\""]).arg((mib << 10).to_string());
+        command.arg(self.command.get_program()).args(self.command.get_args()).stdin(Stdio::null()).env_remove("ALEXNET_ISA");
+        if let Some(folder) = self.command.get_current_dir() {
+            command.current_dir(folder);
+        }
+        Program { command }
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(mut self) -> Ran {
         let output = self.command.output().expect("the binary starts");

@@ -103,11 +103,16 @@ pub(crate) fn thread_count(threads: Option<usize>) -> Result<usize> {
     }
 }
 
+fn check_images(batch: usize) -> Result<()> {
+    if (1..=MOST_IMAGES).contains(&batch) {
+        return Ok(());
+    }
+    Err(fault(format!("a batch of {batch} images given, 1 to {MOST_IMAGES} can be")))
+}
+
 impl Cpu {
     pub(crate) fn new(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
-        if !(1..=MOST_IMAGES).contains(&batch) {
-            return Err(fault(format!("a batch of {batch} images given, 1 to {MOST_IMAGES} can be")));
-        }
+        check_images(batch)?;
         let (gemm, threads) = (Gemm::new(target(options.isa)?), thread_count(options.threads)?);
         let linear = match options.precision {
             Precision::F32 => gemm,
@@ -132,6 +137,13 @@ impl Cpu {
             scores,
             timings,
         })
+    }
+
+    pub(crate) fn memory_bytes(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<u64> {
+        check_images(batch)?;
+        let (gemm, threads) = (Gemm::new(target(options.isa)?), thread_count(options.threads)?);
+        let request = Request { net, capacity: batch, mode, inspect: options.inspect, threads, gemm: &gemm };
+        Ok(Plan::new(&request).arena_len as u64 * size_of::<f32>() as u64)
     }
 
     /// How long each pass of each layer has taken since [`Cpu::reset_timings`], in the plan's order.
