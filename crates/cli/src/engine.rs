@@ -2,7 +2,7 @@
 
 use cpu::peaks::{self, Peaks};
 use cpu::{Cpu, Isa, Options};
-use net::{Mode, Net};
+use net::{Mode, Net, Precision};
 use train::{Recipe, recipe_for};
 
 use crate::environment;
@@ -17,8 +17,8 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// The CPU with `threads` threads, or one for each core, and the instruction set that the environment allows.
-    pub(crate) fn new(threads: Option<usize>) -> Result<Engine> {
-        Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), inspect: false } })
+    pub(crate) fn new(threads: Option<usize>, precision: Precision) -> Result<Engine> {
+        Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), inspect: false, precision } })
     }
 
     /// Plans and allocates. Memory that is not there is refused before: where the system promises more than it has, taking it
@@ -69,8 +69,17 @@ impl Engine {
     pub(crate) fn describe(&self) -> String {
         let isa = self.options.isa.unwrap_or_else(Isa::detect);
         let threads = report::format::of(self.threads() as u64, "thread", "threads");
-        format!("cpu, {isa}, {threads}")
+        match self.options.precision {
+            Precision::F32 => format!("cpu, {isa}, {threads}"),
+            precision => format!("cpu, {isa}, {precision}, {threads}"),
+        }
     }
+}
+
+/// A precision by its name.
+pub(crate) fn precision(text: &str) -> std::result::Result<Precision, String> {
+    let all = [Precision::F32, Precision::Bf16];
+    all.into_iter().find(|precision| precision.to_string() == text).ok_or_else(|| "a precision is f32 or bf16".into())
 }
 
 /// Bytes of the pixels of so many images.

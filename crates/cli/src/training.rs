@@ -53,7 +53,7 @@ const RUNS: &str = "runs";
 
 /// Trains. Nothing is written before everything that can be checked has been.
 pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
-    let engine = Engine::new(common.threads())?;
+    let engine = Engine::new(common.threads(), job.recipe.precision)?;
     fit_in_memory(&mut job, &engine)?;
     let job = &job;
     let reading = &job.reading;

@@ -11,7 +11,7 @@ mod threads;
 pub use executor::{Cpu, Timing};
 pub use isa::{Isa, UnknownIsa};
 
-use net::{Mode, Net, Result};
+use net::{Mode, Net, Precision, Result};
 
 /// How to run, apart from what.
 #[derive(Debug, Clone, Default)]
@@ -22,33 +22,9 @@ pub struct Options {
     pub isa: Option<Isa>,
     /// Keep every activation, and compute the gradient by the input pixels.
     pub inspect: bool,
-    /// What operands are rounded to where that makes products faster.
+    /// What operands may be rounded to: with bf16, those of linear layers. Convolutions stay f32, for their tiles need fewer
+    /// operations in f32 than plain products in bf16.
     pub precision: Precision,
-}
-
-/// What operands of products may be rounded to. Weights, momenta, gradients, sums and everything else stay f32.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// 24 bits: nothing is rounded.
-    #[default]
-    F32,
-    /// 8 bits, the exponent of f32: in linear layers. Convolutions stay f32, for their tiles need fewer operations in f32 than
-    /// plain products in bf16. Where the CPU has no instruction for it, the same bits are computed without, slowly.
-    Bf16,
-}
-
-impl Precision {
-    /// All of them.
-    pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
-}
-
-impl std::fmt::Display for Precision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-        })
-    }
 }
 
 /// Plans and allocates a run of `net` on batches of up to `batch` images; nothing is allocated afterwards but what

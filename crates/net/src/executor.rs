@@ -17,6 +17,27 @@ pub enum Mode {
     Infer,
 }
 
+/// What an engine may round the operands of products to, where that makes them faster. Weights, momenta, gradients, sums and
+/// everything else stay f32.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 24 bits: nothing is rounded.
+    #[default]
+    F32,
+    /// 8 bits with the exponents of f32. Where a CPU has no instruction for it, the same bits are computed without, slowly.
+    Bf16,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        })
+    }
+}
+
 /// Which of the three tensors that a parameter has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -20,7 +20,7 @@ mod text;
 
 pub use batch::{Batch, Pixels};
 pub use error::Error;
-pub use executor::{Bucket, BucketValues, Executor, Form, Hyper, Kind, Mode, ParamHyper, StepInfo, StepLoss};
+pub use executor::{Bucket, BucketValues, Executor, Form, Hyper, Kind, Mode, ParamHyper, Precision, StepInfo, StepLoss};
 pub use layer::{
     AvgPool, Conv, Dropout, DropoutScaling, Init, Layer, Learn, Linear, Local, LrnAcross, LrnWithin, MaxPool, Op, Padding, Pair,
     Rounding, Ties,

@@ -1,7 +1,7 @@
 //! How to train, as TOML.
 
 use data::Preprocessing;
-use net::{Form, Net, Op, Role};
+use net::{Form, Net, Op, Precision, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Curve, Fault};
@@ -24,6 +24,9 @@ pub struct Recipe {
     /// Length of the run in steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u32>,
+    /// What the engine may round operands to.
+    #[serde(default, skip_serializing_if = "is_f32")]
+    pub precision: Precision,
     /// From which every random number follows.
     #[serde(default = "one")]
     pub seed: u64,
@@ -59,6 +62,10 @@ pub struct Recipe {
     pub checkpoints: CheckpointPlan,
     /// From image to input.
     pub preprocessing: Preprocessing,
+}
+
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 
 /// [`Form`] as a recipe writes it.

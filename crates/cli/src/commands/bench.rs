@@ -6,11 +6,11 @@ use clap::{Args, ValueEnum};
 use cpu::Cpu;
 use cpu::peaks::{self, Peaks};
 use net::random::{Purpose, Stream};
-use net::{Batch, Executor, Form, Hyper, Kind, Mode, Net, ParamHyper, StepInfo};
+use net::{Batch, Executor, Form, Hyper, Kind, Mode, Net, ParamHyper, Precision, StepInfo};
 use report::format;
 use serde_json::json;
 
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::failure::{Failure, Result};
 use crate::memory::{self, Images};
 use crate::{Common, nets, terminal, usage};
@@ -37,6 +37,9 @@ pub(crate) struct Bench {
     /// Images in a batch; auto: as many as fit in memory, up to the batch of the net's recipe
     #[arg(long, value_name = "N|auto", default_value = "128", value_parser = memory::images)]
     batch: Images,
+    /// What operands may be rounded to: f32, or bf16 in linear layers
+    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
+    precision: Precision,
     /// Steps before the timed ones
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     warmup: u32,
@@ -68,7 +71,7 @@ impl Bench {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let net = nets::resolve(&self.net)?;
         let mode = if self.mode == What::Train { Mode::Train } else { Mode::Infer };
-        let engine = Engine::new(common.threads())?;
+        let engine = Engine::new(common.threads(), self.precision)?;
         check_memory()?;
         let images = engine.images(self.batch, &net, mode)?;
         let mut exec = engine.prepare(&net, images, mode)?;
@@ -78,8 +81,9 @@ impl Bench {
         let (isa, threads) = (exec.isa().to_string(), exec.threads());
         // The net's memory may be what the peaks need.
         drop(exec);
-        let peaks = engine.peaks()?;
-        let result = Measured { net: net.name(), what: self.mode, images, isa, threads, steps, peak_bytes, passes, peaks };
+        let (peaks, precision) = (engine.peaks()?, self.precision);
+        let result =
+            Measured { net: net.name(), what: self.mode, images, isa, threads, steps, peak_bytes, passes, peaks, precision };
         terminal::print(&if self.json { result.json() } else { result.text(&engine) })
     }
 
@@ -172,6 +176,7 @@ struct Measured<'a> {
     what: What,
     images: usize,
     isa: String,
+    precision: Precision,
     threads: usize,
     steps: Steps,
     /// The most memory held until the last step, where it is known.
@@ -203,7 +208,7 @@ impl Measured<'_> {
             })
             .collect();
         let result = json!({
-            "net": self.net, "mode": self.what.name(), "dtype": "f32", "batch": self.images,
+            "net": self.net, "mode": self.what.name(), "precision": self.precision.to_string(), "batch": self.images,
             "threads": self.threads, "isa": self.isa, "iters": self.steps.ms.len(),
             "images_per_s": self.images_per_s(), "ms": median, "ms_min": min, "ms_max": max,
             "cpu_ms": self.steps.cpu_ms, "peak_bytes": self.peak_bytes,

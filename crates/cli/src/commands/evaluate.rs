@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use data::{Dataset, Views};
-use net::{Executor, Net};
+use net::{Executor, Net, Precision};
 use report::{Console, Style, format};
 use serde_json::json;
 use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
 
 use crate::dataset::{self, Reading};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::failure::{Context, Failure, Result};
 use crate::origin::Origin;
 use crate::saved::{self, Loaded, Weights};
@@ -48,6 +48,9 @@ pub(crate) struct Evaluate {
     batch: u16,
     #[command(flatten)]
     reading: Reading,
+    /// What operands may be rounded to: f32, or bf16 in linear layers
+    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
+    precision: Precision,
 }
 
 impl Evaluate {
@@ -60,7 +63,7 @@ impl Evaluate {
     }
 
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
-        let engine = Engine::new(common.threads())?;
+        let engine = Engine::new(common.threads(), self.precision)?;
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
         let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, self.batch.into())?;

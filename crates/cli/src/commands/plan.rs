@@ -1,9 +1,9 @@
 //! `alexnet plan`: how the engine will run a net.
 
 use clap::Args;
-use net::{Executor, Mode};
+use net::{Executor, Mode, Precision};
 
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::failure::Result;
 use crate::memory::{self, Images};
 use crate::{Common, nets, terminal};
@@ -23,6 +23,9 @@ pub(crate) struct Plan {
     /// Images in a batch; auto: as many as fit in memory, up to the batch of the net's recipe
     #[arg(long, value_name = "N|auto", default_value = "128", value_parser = memory::images)]
     batch: Images,
+    /// What operands may be rounded to: f32, or bf16 in linear layers
+    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
+    precision: Precision,
     /// Plan for evaluation and prediction rather than training
     #[arg(long)]
     infer: bool,
@@ -32,7 +35,7 @@ impl Plan {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let net = nets::resolve(&self.net)?;
         let mode = if self.infer { Mode::Infer } else { Mode::Train };
-        let engine = Engine::new(common.threads())?;
+        let engine = Engine::new(common.threads(), self.precision)?;
         let executor = engine.prepare(&net, engine.images(self.batch, &net, mode)?, mode)?;
         terminal::print(&executor.plan())
     }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use data::{BadImages, Dataset, EvalLoader, Image, LoaderOptions, Source, Views};
-use net::Executor;
+use net::{Executor, Precision};
 use report::format;
 use serde_json::json;
 
 use crate::dataset;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::failure::{Failure, Result};
 use crate::saved::{Loaded, Weights};
 use crate::{Common, terminal};
@@ -43,12 +43,15 @@ pub(crate) struct Predict {
     /// Ignore the orientation that cameras note in their files
     #[arg(long)]
     no_exif_rotation: bool,
+    /// What operands may be rounded to: f32, or bf16 in linear layers
+    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
+    precision: Precision,
 }
 
 impl Predict {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let inputs = Arc::new(Inputs::new(&self.images, !self.no_exif_rotation)?);
-        let engine = Engine::new(common.threads())?;
+        let engine = Engine::new(common.threads(), self.precision)?;
         let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, inputs.len().min(self.batch.into()))?;
         let classes = &saved.manifest().classes;
         let options =

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use data::Dataset;
-use net::Net;
+use net::{Net, Precision};
 use report::format;
 use train::{LayerRate, Recipe, recipe_for};
 
 use crate::dataset::Reading;
+use crate::engine;
 use crate::failure::{Context, Failure, Result};
 use crate::memory::{self, Images};
 use crate::origin::Origin;
@@ -77,6 +78,9 @@ struct Changes {
     /// Images in a pass, where memory is short: a step is made of several passes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
+    /// What operands may be rounded to: f32, or bf16 in linear layers [default: the recipe's]
+    #[arg(long, value_name = "f32|bf16", value_parser = engine::precision)]
+    precision: Option<Precision>,
     /// The learning rate to begin with
     #[arg(long, value_name = "X", value_parser = rate)]
     rate: Option<f64>,
@@ -190,6 +194,9 @@ impl Changes {
         }
         if let Some(micro_batch) = self.micro_batch {
             recipe.micro_batch = micro_batch as usize;
+        }
+        if let Some(precision) = self.precision {
+            recipe.precision = precision;
         }
         if let Some(rate) = self.rate {
             recipe.schedule.rate = rate;

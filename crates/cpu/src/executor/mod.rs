@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use net::{
-    Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Result, Shape, StepInfo, StepLoss,
-    Tensor,
+    Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Precision, Result, Shape, StepInfo,
+    StepLoss, Tensor,
 };
 
 use crate::arena::{Arena, Slot};
@@ -20,7 +20,7 @@ use crate::kernels::gemm::Gemm;
 use crate::kernels::{Target, softmax, update};
 use crate::plan::{Buffer, Input, LayerPlan, Layout, OpPlan, Pass, Plan, Reorder, Request};
 use crate::threads::Threads;
-use crate::{Isa, Options, Precision};
+use crate::{Isa, Options};
 
 /// Most images of a batch.
 const MOST_IMAGES: usize = 1 << 16;
@@ -110,8 +110,16 @@ fn check_images(batch: usize) -> Result<()> {
     Err(fault(format!("a batch of {batch} images given, 1 to {MOST_IMAGES} can be")))
 }
 
-impl Cpu {
-    pub(crate) fn new(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
+/// A plan, and what it was made for.
+struct Planned {
+    plan: Plan,
+    gemm: Gemm,
+    linear: Gemm,
+    threads: usize,
+}
+
+impl Planned {
+    fn new(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Planned> {
         check_images(batch)?;
         let (gemm, threads) = (Gemm::new(target(options.isa)?), thread_count(options.threads)?);
         let linear = match options.precision {
@@ -119,7 +127,13 @@ impl Cpu {
             Precision::Bf16 => Gemm::bf16(gemm.target()),
         };
         let request = Request { net, capacity: batch, mode, inspect: options.inspect, threads, gemm: &gemm, linear: &linear };
-        let plan = Plan::new(&request);
+        Ok(Planned { plan: Plan::new(&request), gemm, linear, threads })
+    }
+}
+
+impl Cpu {
+    pub(crate) fn new(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
+        let Planned { plan, gemm, linear, threads } = Planned::new(net, batch, mode, options)?;
         let arena = Arena::new(plan.arena_len).ok_or_else(|| {
             let bytes = plan.arena_len as u64 * size_of::<f32>() as u64;
             fault(format!("no memory: `{}` with {batch} images needs {} MiB", net.name(), bytes.div_ceil(1 << 20)))
@@ -140,10 +154,7 @@ impl Cpu {
     }
 
     pub(crate) fn memory_bytes(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<u64> {
-        check_images(batch)?;
-        let (gemm, threads) = (Gemm::new(target(options.isa)?), thread_count(options.threads)?);
-        let request = Request { net, capacity: batch, mode, inspect: options.inspect, threads, gemm: &gemm };
-        Ok(Plan::new(&request).arena_len as u64 * size_of::<f32>() as u64)
+        Ok(Planned::new(net, batch, mode, options)?.plan.arena_len as u64 * size_of::<f32>() as u64)
     }
 
     /// How long each pass of each layer has taken since [`Cpu::reset_timings`], in the plan's order.
