@@ -116,7 +116,7 @@ pub(super) fn plan(context: &mut Context<'_>, found: Geometry, groups: usize, wi
     let most = (VALUES / image).clamp(1, context.request.capacity);
     let images = context.request.capacity.div_ceil(context.request.capacity.div_ceil(most));
     // An odd number of cache lines: points, which are written together, lie in different sets of a cache.
-    let ld = (images * tiles | 1) * LANES;
+    let ld = ((images * tiles) | 1) * LANES;
     let rows = |channels: usize| groups * points * (channels / LANES) * ld;
     let (u_len, v_len, m_len) = (groups * points * c * k, rows(c), rows(k));
     let u = context.weights_buffer(u_len);
