@@ -113,7 +113,11 @@ fn gradients_are_near_those_in_f32_and_do_not_depend_on_threads() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
             let of = |threads, precision| gradients(&mut engine(&net, 13, Mode::Train, isa, threads, false, precision), &batch);
             let (exact, near, same) = (of(2, Precision::F32), of(1, Precision::Bf16), of(3, Precision::Bf16));
-            assert!(near.iter().zip(&same).all(|(a, b)| a.to_bits() == b.to_bits()), "{}: {isa}: threads change bits", net.name());
+            assert!(
+                near.iter().zip(&same).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "{}: {isa}: threads change bits",
+                net.name()
+            );
             let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
             let distance = norm(&mut exact.iter().zip(&near).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
             assert!(distance > 1e-5 && distance < 1e-2, "{}: {isa}: {distance:e} from the gradients in f32", net.name());

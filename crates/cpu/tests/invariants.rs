@@ -122,7 +122,8 @@ fn any_number_of_threads_gives_the_same_bits() {
                 continue;
             }
             for inspect in [false, true] {
-                let run = |threads| trace(&net, &Options { threads: Some(threads), isa: Some(isa), inspect, ..Options::default() });
+                let run =
+                    |threads| trace(&net, &Options { threads: Some(threads), isa: Some(isa), inspect, ..Options::default() });
                 let one = run(1);
                 let many: &[usize] = if inspect { &[3] } else { &[2, 5, 64] };
                 for &threads in many {
@@ -151,7 +152,8 @@ fn inference_gives_the_bits_of_testing_in_training() {
         let net = Net::preset(name).unwrap();
         let batch = batch(&net, 3);
         let run = |mode, inspect| {
-            let mut exec = cpu::prepare(&net, 4, mode, &Options { threads: Some(2), isa: None, inspect, ..Options::default() }).unwrap();
+            let mut exec =
+                cpu::prepare(&net, 4, mode, &Options { threads: Some(2), isa: None, inspect, ..Options::default() }).unwrap();
             exec.load(Kind::Weights, &net.initial_params(3)).unwrap();
             exec.forward(&batch).unwrap().iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
         };

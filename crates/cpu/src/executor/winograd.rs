@@ -10,7 +10,7 @@ use crate::kernels::winograd::{
     Blocked, Points, WeightView, add_outer, fold, gradient, input, multiply, output, scatter, sum_rows, unfold, weight_gradient,
     weights,
 };
-use crate::plan::{Buffer, ConvAlgorithm, LayerPlan, Tiled, TiledBackward};
+use crate::plan::{Buffer, ConvAlgorithm, LayerPlan, TASKS, Tiled, TiledBackward};
 
 /// The plan of a convolution by tiles, which is that of layer `layer`.
 fn plan(layer: &LayerPlan) -> &Tiled {
@@ -41,6 +41,20 @@ impl Tiled {
     /// Values of a row of points that `images` images take.
     fn row_len(&self, images: usize) -> usize {
         images * self.tiling.tiles() * LANES
+    }
+
+    /// Values of a row of points that a task transforms: an image's, or some rows of tiles of a single image.
+    fn band_len(&self) -> usize {
+        let (down, across) = self.tiling.grid();
+        let bands = if self.images == 1 { TASKS.div_ceil(self.groups) } else { 1 };
+        down.div_ceil(bands) * across * LANES
+    }
+
+    /// Output blocks that a task transforms back: all of a group, or fewer where there are few images.
+    fn blocks_of_task(&self) -> usize {
+        let blocks = self.k / LANES;
+        let tasks = TASKS.div_ceil(self.images * self.groups);
+        (1..=blocks).rev().find(|some| blocks.is_multiple_of(*some) && blocks / some >= tasks).unwrap_or(1)
     }
 
     /// The layer's weights as seen by this plan.
@@ -111,21 +125,23 @@ impl Engine {
         });
     }
 
-    /// `v ← Bᵀ x B`; a task owns a group of an image.
+    /// `v ← Bᵀ x B`; a task owns a group of an image, or a band of it.
     fn transform_input(&mut self, index: usize, pixels: Pixels<'_>, part: Part, v: Buffer) {
         let (layer, target) = (&self.plan.layers[index], self.gemm.target());
         let plan = plan(layer);
-        let (rows, cols) = (plan.points() * plan.c / LANES, plan.row_len(1));
+        let rows = plan.points() * plan.c / LANES;
+        let (cols, across) = (plan.band_len(), plan.tiling.grid().1);
         let ([x], [v, scratch]) = self.arena.split([self.input(layer, pixels.n)], [self.plan.slot(v), self.scratch()]);
         let (x, len) = (pixels.or(layer.input, x), layer.input_len / plan.groups);
         let v = MatMut::new(v, plan.groups * rows, plan.row_len(part.count), plan.ld);
         self.threads.blocks(v, rows, cols, scratch, |row, col, mut v, scratch| {
-            let (g, i) = (row / rows, part.first + col / cols);
-            let x = &x[(i * plan.groups + g) * len..][..len];
-            let Some(folded) = &plan.fold else { return input(target, plan.tiling.tile, &plan.tiling, x, &mut v) };
+            let (g, i, first) = (row / rows, part.first + col / plan.row_len(1), col % plan.row_len(1) / LANES);
+            let (x, tile) = (&x[(i * plan.groups + g) * len..][..len], plan.tiling.tile);
+            let Some(folded) = &plan.fold else { return input(target, tile, &plan.tiling, x, first, &mut v) };
             let (image, line) = scratch[..folded.len() + folded.line_len()].split_at_mut(folded.len());
-            fold(target, folded, x, image, line);
-            input(target, plan.tiling.tile, &plan.tiling, image, &mut v);
+            let end = (first + v.cols() / LANES).div_ceil(across);
+            fold(target, folded, x, first / across * tile.m()..end * tile.m() + tile.r() - 1, image, line);
+            input(target, tile, &plan.tiling, image, first, &mut v);
         });
     }
 
@@ -157,18 +173,22 @@ impl Engine {
         });
     }
 
-    /// `y ← Aᵀ m A`; a task owns a group of an image.
+    /// `y ← Aᵀ m A`; a task owns a group of an image, or some of its channel blocks.
     fn transform_output(&mut self, index: usize, n: usize, part: Part) {
         let (layer, target) = (&self.plan.layers[index], self.gemm.target());
         let (plan, relu) = (plan(layer), super::conv::plan(layer).relu);
-        let (rows, len) = (plan.points() * plan.k / LANES, layer.output_len / plan.groups);
+        let (blocks, some) = (plan.k / LANES, plan.blocks_of_task());
+        let (area, tasks) = (layer.output_len / plan.groups / blocks, blocks / some);
         let bias = self.params(layer, self.plan.weights)[1];
         let y = images_of(self.output(layer, n), part, layer.output_len);
         let ([m, bias], [y]) = self.arena.split([self.plan.slot(plan.m), bias], [y]);
-        self.threads.chunks(y, len, &mut [], |task, y, _| {
-            let (i, g) = (task / plan.groups, task % plan.groups);
-            let m = Points { values: &m[g * rows * plan.ld + plan.row_len(i)..], ld: plan.ld };
-            output(target, plan.tiling.tile, &plan.tiling, m, &bias[g * plan.k..][..plan.k], relu, y);
+        self.threads.chunks(y, some * area, &mut [], |task, y, _| {
+            let (part, block) = (task / tasks, task % tasks * some);
+            let (i, g) = (part / plan.groups, part % plan.groups);
+            let row = g * plan.points() * blocks + block;
+            let m = Points { values: &m[row * plan.ld + plan.row_len(i)..], blocks, ld: plan.ld };
+            let bias = &bias[g * plan.k + block * LANES..][..some * LANES];
+            output(target, plan.tiling.tile, &plan.tiling, m, bias, relu, y);
         });
     }
 
@@ -182,7 +202,7 @@ impl Engine {
         let ([v, x], [dx, scratch]) = self.arena.split([self.plan.slot(backward.v), x], [dx, self.scratch()]);
         self.threads.chunks(dx, len, scratch, |task, dx, scratch| {
             let (i, g) = (task / plan.groups, task % plan.groups);
-            let v = Points { values: &v[g * rows * plan.ld + plan.row_len(i)..], ld: plan.ld };
+            let v = Points { values: &v[g * rows * plan.ld + plan.row_len(i)..], blocks: plan.c / LANES, ld: plan.ld };
             let x = if x.is_empty() { x } else { &x[((part.first + i) * plan.groups + g) * len..][..len] };
             let (tile, tiling) = (plan.tiling.tile, &plan.tiling);
             let Some(folded) = &plan.fold else { return scatter(target, tile, tiling, v, x, dx, scratch) };

@@ -202,7 +202,7 @@ pub(crate) const LINEAR_WEIGHT_BLOCK: (usize, usize) = (96, 1024);
 /// Values of packed `dy` that several tasks read: a part of the last-level cache.
 const SHARED_VALUES: usize = 2 << 20;
 /// Tasks that a pass should have at least, whatever the number of threads.
-const TASKS: usize = 16;
+pub(crate) const TASKS: usize = 16;
 
 /// Equal blocks of at most `most` that cover `size`, rounded up to a multiple of `of`.
 fn balanced(size: usize, most: usize, of: usize) -> usize {

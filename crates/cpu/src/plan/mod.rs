@@ -11,7 +11,7 @@ mod winograd;
 
 pub(crate) use choose::{
     ConvAlgorithm, ConvData, ConvPlan, ConvProduct, ConvWeight, LINEAR_COLS, LINEAR_ROWS, LINEAR_WEIGHT_BLOCK, LinearForward,
-    LinearPlan, LocalPlan, MaxPoolBackward, MaxPoolPlan, OpPlan, linear_depth,
+    LinearPlan, LocalPlan, MaxPoolBackward, MaxPoolPlan, OpPlan, TASKS, linear_depth,
 };
 pub(crate) use layout::{Layout, Reorder};
 pub(crate) use memory::Buffer;

@@ -1,5 +1,7 @@
 //! Space to depth: a convolution of stride `f` over `c` maps is one of stride 1 over `c · f²` maps.
 
+use std::ops::Range;
+
 use crate::kernels::by_isa;
 use crate::kernels::lanes::LANES;
 
@@ -43,12 +45,13 @@ impl Fold {
 }
 
 by_isa! {
-    /// `out ← ` the folded image of `x[c, h, w]`; `line` has [`Fold::line_len`] values. Bytes: 4 a value read and 4 a value written.
-    pub(crate) fn fold(fold: &Fold, x: &[f32], out: &mut [f32], line: &mut [f32]) {
+    /// Rows `rows` of `out ← ` the folded image of `x[c, h, w]`; `line` has [`Fold::line_len`] values. Bytes: 4 a value read and 4 a
+    /// value written.
+    pub(crate) fn fold(fold: &Fold, x: &[f32], rows: Range<usize>, out: &mut [f32], line: &mut [f32]) {
         let (width, left) = fold.columns();
         line.fill(0.0);
         for c in 0..fold.c {
-            for padded in 0..fold.rows * fold.f {
+            for padded in rows.start * fold.f..rows.end * fold.f {
                 let row = padded.wrapping_sub(fold.top);
                 if row < fold.h {
                     line[left..left + width].copy_from_slice(&x[(c * fold.h + row) * fold.w..][..width]);

@@ -11,7 +11,10 @@ use crate::kernels::lanes::{LANES, Lanes};
 /// Points of one image: row `(point, channel block)` is `ld` values behind the row before and holds `[tile, LANES]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Points<'a> {
+    /// From the first channel block that is wanted on.
     pub(crate) values: &'a [f32],
+    /// Channel blocks of a point, of which a call may want only some.
+    pub(crate) blocks: usize,
     pub(crate) ld: usize,
 }
 
@@ -73,22 +76,25 @@ unsafe fn patch<L: Lanes, const S: usize>(
 
 by_tile! {
     /// `v ← Bᵀ x B` of one group of one image `x[channel block, h, w, LANES]`; `v` has a row for each `(point, channel block)` and
-    /// `[tile, LANES]` columns.
-    pub(crate) fn input = input_body(tiling: &Tiling, x: &[f32], v: &mut MatMut<'_>)
+    /// `[tile, LANES]` columns, for the tiles from `first` on.
+    pub(crate) fn input = input_body(tiling: &Tiling, x: &[f32], first: usize, v: &mut MatMut<'_>)
 }
 
 #[inline(always)]
 unsafe fn input_body<L: Lanes, T: Matrices, const M: usize, const R: usize, const A: usize>(
     tiling: &Tiling,
     x: &[f32],
+    first: usize,
     v: &mut MatMut<'_>,
 ) {
-    let ((down, across), pixels) = (tiling.grid(), tiling.h * tiling.w * LANES);
-    let (blocks, tiles, ld) = (x.len() / pixels, down * across, v.ld());
+    let ((_, across), pixels) = (tiling.grid(), tiling.h * tiling.w * LANES);
+    let (blocks, tiles, ld) = (x.len() / pixels, v.cols() / LANES, v.ld());
     assert!(x.len() == blocks * pixels && v.rows() == A * A * blocks && v.cols() == tiles * LANES);
+    assert!(first + tiles <= tiling.tiles());
     let (out, mut copy) = (v.as_mut_ptr(), [[[0.0; LANES]; A]; A]);
     for block in 0..blocks {
-        for tile in 0..tiles {
+        for place in 0..tiles {
+            let tile = first + place;
             let row = (tile / across * M) as isize - tiling.top as isize;
             let col = (tile % across * M) as isize - tiling.left as isize;
             // SAFETY: `x` holds `blocks` maps, and rows and columns lie inside `v`, as asserted.
@@ -109,7 +115,7 @@ unsafe fn input_body<L: Lanes, T: Matrices, const M: usize, const R: usize, cons
                 for i in 0..A {
                     let y: [L; A] = forward(&T::INPUT, columns[i]);
                     for j in 0..A {
-                        y[j].store(out.add(((i * A + j) * blocks + block) * ld + tile * LANES));
+                        y[j].store(out.add(((i * A + j) * blocks + block) * ld + place * LANES));
                     }
                 }
             }
@@ -162,7 +168,7 @@ unsafe fn gradient_body<L: Lanes, T: Matrices, const M: usize, const R: usize, c
 }
 
 by_tile! {
-    /// `y ← Aᵀ m A + bias`, then `max(·, 0)` if `relu`, for one group of one image `y[channel block, p, q, LANES]`;
+    /// `y ← Aᵀ m A + bias`, then `max(·, 0)` if `relu`, for some channel blocks of one image, `y[channel block, p, q, LANES]`;
     /// `bias[channel]` may be empty.
     pub(crate) fn output = output_body(tiling: &Tiling, m: Points<'_>, bias: &[f32], relu: bool, y: &mut [f32])
 }
@@ -177,7 +183,8 @@ unsafe fn output_body<L: Lanes, T: Matrices, const M: usize, const R: usize, con
 ) {
     let ((down, across), pixels) = (tiling.grid(), tiling.p * tiling.q * LANES);
     let (blocks, tiles) = (y.len() / pixels, down * across);
-    assert!(y.len() == blocks * pixels && m.values.len() >= (A * A * blocks - 1) * m.ld + tiles * LANES);
+    assert!(y.len() == blocks * pixels && blocks > 0 && blocks <= m.blocks);
+    assert!(m.values.len() >= ((A * A - 1) * m.blocks + blocks - 1) * m.ld + tiles * LANES);
     assert!(bias.is_empty() || bias.len() == blocks * LANES);
     for block in 0..blocks {
         for tile in 0..tiles {
@@ -193,7 +200,7 @@ unsafe fn output_body<L: Lanes, T: Matrices, const M: usize, const R: usize, con
                 for j in 0..A {
                     let mut x = [L::splat(0.0); A];
                     for i in 0..A {
-                        x[i] = L::load(from.add((i * A + j) * blocks * m.ld));
+                        x[i] = L::load(from.add((i * A + j) * m.blocks * m.ld));
                     }
                     let y: [L; M] = transposed(&T::OUTPUT, x);
                     for i in 0..M {
@@ -231,7 +238,8 @@ unsafe fn scatter_body<L: Lanes, T: Matrices, const M: usize, const R: usize, co
 ) {
     let ((down, across), pixels) = (tiling.grid(), tiling.h * tiling.w * LANES);
     let (blocks, tiles, (rows, cols)) = (dx.len() / pixels, down * across, tiling.bordered());
-    assert!(dx.len() == blocks * pixels && v.values.len() >= (A * A * blocks - 1) * v.ld + tiles * LANES);
+    assert!(dx.len() == blocks * pixels && blocks > 0 && blocks <= v.blocks);
+    assert!(v.values.len() >= ((A * A - 1) * v.blocks + blocks - 1) * v.ld + tiles * LANES);
     assert!(x.is_empty() || x.len() == dx.len());
     let image = &mut scratch[..rows * cols * LANES];
     for block in 0..blocks {
@@ -245,7 +253,7 @@ unsafe fn scatter_body<L: Lanes, T: Matrices, const M: usize, const R: usize, co
                 for j in 0..A {
                     let mut x = [L::splat(0.0); A];
                     for i in 0..A {
-                        x[i] = L::load(from.add((i * A + j) * blocks * v.ld));
+                        x[i] = L::load(from.add((i * A + j) * v.blocks * v.ld));
                     }
                     let y: [L; A] = transposed(&T::INPUT, x);
                     for i in 0..A {
