@@ -1,7 +1,7 @@
 //! The engine that runs nets, and the options that choose how.
 
 use cpu::peaks::{self, Peaks};
-use cpu::{Cpu, Isa, Options};
+use cpu::{Convolution, Cpu, Isa, Options};
 use net::{Mode, Net, Precision};
 use train::{Recipe, recipe_for};
 
@@ -18,7 +18,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// The CPU with `threads` threads, or one for each core, and the instruction set that the environment allows.
     pub(crate) fn new(threads: Option<usize>, precision: Precision) -> Result<Engine> {
-        Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), inspect: false, precision } })
+        Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), inspect: false, precision, convolutions: None } })
     }
 
     /// Plans and allocates. Memory that is not there is refused before: where the system promises more than it has, taking it
@@ -32,6 +32,11 @@ impl Engine {
             }));
         }
         Ok(cpu::prepare(net, batch, mode, &self.options)?)
+    }
+
+    /// The same engine with all convolutions computed in one way, where that is possible.
+    pub(crate) fn with(&self, convolutions: Convolution) -> Engine {
+        Engine { options: Options { convolutions: Some(convolutions), ..self.options.clone() } }
     }
 
     /// Bytes of the engine's own memory.

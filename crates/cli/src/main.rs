@@ -1,5 +1,6 @@
 //! The program: reads the command line, wires the libraries together, prints, and exits.
 
+mod candidates;
 mod commands;
 mod dataset;
 mod engine;

@@ -25,6 +25,39 @@ pub struct Options {
     /// What operands may be rounded to: with bf16, those of linear layers. Convolutions stay f32, for their tiles need fewer
     /// operations in f32 than plain products in bf16.
     pub precision: Precision,
+    /// How convolutions are computed; `None` is what the plan's count of operations says costs less, layer by layer.
+    pub convolutions: Option<Convolution>,
+}
+
+/// How all passes of a convolution are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Convolution {
+    /// By Winograd's tiles, where there are tiles for it.
+    Tiles,
+    /// As a matrix product.
+    Product,
+}
+
+impl std::fmt::Display for Convolution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Convolution::Tiles => "tiles",
+            Convolution::Product => "product",
+        })
+    }
+}
+
+/// A convolution of a plan, and what the plan knows of its candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The layer's name.
+    pub layer: String,
+    /// What the plan has.
+    pub picked: Convolution,
+    /// The modelled cost of an image's forward pass by tiles, in multiply-adds; `None` where there are no tiles for it.
+    pub tiles_cost: Option<u64>,
+    /// The same of the product.
+    pub product_cost: u64,
 }
 
 /// Plans and allocates a run of `net` on batches of up to `batch` images; nothing is allocated afterwards but what

@@ -10,6 +10,7 @@ use net::{Batch, Executor, Form, Hyper, Kind, Mode, Net, ParamHyper, Precision, 
 use report::format;
 use serde_json::json;
 
+use crate::candidates::Candidates;
 use crate::engine::{self, Engine};
 use crate::failure::{Failure, Result};
 use crate::memory::{self, Images};
@@ -26,6 +27,7 @@ Examples:
   alexnet bench                       training the network of the paper
   alexnet bench --net caffe --mode forward --batch 256
   alexnet bench --threads 1 --json    one object on one line, for scripts
+  alexnet bench --assert --batch 1    whether the plan picks the faster algorithms here
   ALEXNET_ISA=avx2 alexnet bench      with another instruction set")]
 pub(crate) struct Bench {
     /// A preset or a net's TOML file
@@ -46,6 +48,9 @@ pub(crate) struct Bench {
     /// Timed steps
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iters: u32,
+    /// Instead, time each convolution by tiles and as a product, and fail where the plan's pick is more than 5 % slower
+    #[arg(long)]
+    assert: bool,
     /// Print the result as JSON, on one line
     #[arg(long)]
     json: bool,
@@ -74,6 +79,11 @@ impl Bench {
         let engine = Engine::new(common.threads(), self.precision)?;
         check_memory()?;
         let images = engine.images(self.batch, &net, mode)?;
+        if self.assert {
+            let found = Candidates::measure(&engine, &net, images, mode, self.iters)?;
+            terminal::print(&if self.json { found.json() } else { found.text() })?;
+            return found.assert();
+        }
         let mut exec = engine.prepare(&net, images, mode)?;
         exec.load(Kind::Weights, &net.initial_params(0))?;
         let (steps, passes) = (self.steps(&net, images, &mut exec)?, passes(&exec, images, self.iters));
@@ -88,10 +98,7 @@ impl Bench {
     }
 
     fn steps(&self, net: &Net, images: usize, exec: &mut Cpu) -> Result<Steps> {
-        let batch = random_batch(net, images);
-        // Small, so that weights stay finite over any number of steps on random labels.
-        let params = vec![ParamHyper { rate: 1e-6, decay: 5e-4 }; net.params().len()];
-        let hyper = Hyper { form: Form::RateInside, momentum: 0.9, params };
+        let (batch, hyper) = (random_batch(net, images), small_steps(net));
         let (mut ms, mut cpu_began) = (Vec::with_capacity(self.iters as usize), None);
         for i in 0..self.warmup + self.iters {
             if i == self.warmup {
@@ -99,14 +106,7 @@ impl Bench {
                 cpu_began = usage::cpu_ms();
             }
             let start = Instant::now();
-            match self.mode {
-                What::Forward => exec.forward(&batch).map(|_| ())?,
-                What::Train => {
-                    exec.forward_backward(&batch, StepInfo::whole(0, i, batch.n))?;
-                    exec.take_loss(true)?;
-                    exec.apply(&hyper)?;
-                }
-            }
+            step(exec, if self.mode == What::Train { Mode::Train } else { Mode::Infer }, &batch, i, &hyper)?;
             if i >= self.warmup {
                 ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
@@ -115,6 +115,21 @@ impl Bench {
         ms.sort_by(f64::total_cmp);
         Ok(Steps { ms, cpu_ms })
     }
+}
+
+/// Small, so that weights stay finite over any number of steps on random labels.
+pub(crate) fn small_steps(net: &Net) -> Hyper {
+    Hyper { form: Form::RateInside, momentum: 0.9, params: vec![ParamHyper { rate: 1e-6, decay: 5e-4 }; net.params().len()] }
+}
+
+/// One step of training, or one forward pass.
+pub(crate) fn step(exec: &mut Cpu, mode: Mode, batch: &Batch, number: u32, hyper: &Hyper) -> Result<()> {
+    if mode == Mode::Infer {
+        return Ok(exec.forward(batch).map(|_| ())?);
+    }
+    exec.forward_backward(batch, StepInfo::whole(0, number, batch.n))?;
+    exec.take_loss(true)?;
+    Ok(exec.apply(hyper)?)
 }
 
 /// Refuses before anything is timed what could not be measured in the end.
@@ -136,7 +151,7 @@ struct Steps {
 }
 
 /// Random pixels in ±1 and labels, the same every time.
-fn random_batch(net: &Net, n: usize) -> Batch {
+pub(crate) fn random_batch(net: &Net, n: usize) -> Batch {
     let mut batch = Batch::with_capacity(n, net.input().len());
     let stream = Stream::new(0, Purpose::Test, 0, 0, 0);
     for (e, pixel) in batch.f32_mut().iter_mut().enumerate() {

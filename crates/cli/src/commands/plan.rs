@@ -3,6 +3,7 @@
 use clap::Args;
 use net::{Executor, Mode, Precision};
 
+use crate::candidates::Candidates;
 use crate::engine::{self, Engine};
 use crate::failure::Result;
 use crate::memory::{self, Images};
@@ -15,6 +16,7 @@ Examples:
   alexnet plan                        training the network of the paper
   alexnet plan --net caffe --batch 256
   alexnet plan --net my.toml --infer  testing only: no gradients are kept
+  alexnet plan --measure              with the time of each convolution's candidates
   ALEXNET_ISA=avx2 alexnet plan       with another instruction set")]
 pub(crate) struct Plan {
     /// A preset or a net's TOML file
@@ -23,6 +25,9 @@ pub(crate) struct Plan {
     /// Images in a batch; auto: as many as fit in memory, up to the batch of the net's recipe
     #[arg(long, value_name = "N|auto", default_value = "128", value_parser = memory::images)]
     batch: Images,
+    /// Time each convolution's candidates here as well
+    #[arg(long)]
+    measure: bool,
     /// What operands may be rounded to: f32, or bf16 in linear layers
     #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
     precision: Precision,
@@ -31,12 +36,20 @@ pub(crate) struct Plan {
     infer: bool,
 }
 
+/// Timed steps of each candidate.
+const ROUNDS: u32 = 5;
+
 impl Plan {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let net = nets::resolve(&self.net)?;
         let mode = if self.infer { Mode::Infer } else { Mode::Train };
         let engine = Engine::new(common.threads(), self.precision)?;
-        let executor = engine.prepare(&net, engine.images(self.batch, &net, mode)?, mode)?;
-        terminal::print(&executor.plan())
+        let images = engine.images(self.batch, &net, mode)?;
+        let plan = engine.prepare(&net, images, mode)?.plan();
+        if !self.measure {
+            return terminal::print(&plan);
+        }
+        let found = Candidates::measure(&engine, &net, images, mode, ROUNDS)?;
+        terminal::print(&format!("{plan}\n\n{}", found.text()))
     }
 }

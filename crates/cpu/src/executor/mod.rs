@@ -20,7 +20,7 @@ use crate::kernels::gemm::Gemm;
 use crate::kernels::{Target, softmax, update};
 use crate::plan::{Buffer, Input, LayerPlan, Layout, OpPlan, Pass, Plan, Reorder, Request};
 use crate::threads::Threads;
-use crate::{Isa, Options};
+use crate::{Choice, Isa, Options};
 
 /// Most images of a batch.
 const MOST_IMAGES: usize = 1 << 16;
@@ -126,7 +126,16 @@ impl Planned {
             Precision::F32 => gemm,
             Precision::Bf16 => Gemm::bf16(gemm.target()),
         };
-        let request = Request { net, capacity: batch, mode, inspect: options.inspect, threads, gemm: &gemm, linear: &linear };
+        let request = Request {
+            net,
+            capacity: batch,
+            mode,
+            inspect: options.inspect,
+            convolutions: options.convolutions,
+            threads,
+            gemm: &gemm,
+            linear: &linear,
+        };
         Ok(Planned { plan: Plan::new(&request), gemm, linear, threads })
     }
 }
@@ -165,6 +174,11 @@ impl Cpu {
     /// Starts the timings at zero.
     pub fn reset_timings(&mut self) {
         self.timings.iter_mut().for_each(|timing| timing.time = Duration::ZERO);
+    }
+
+    /// Every convolution, in the net's order, and what its candidates cost by the plan's model.
+    pub fn choices(&self) -> Vec<Choice> {
+        self.engine.plan.choices().collect()
     }
 
     /// The instruction set that the plan chose.

@@ -331,7 +331,9 @@ fn conv_product(context: &mut Context<'_>, groups: usize, k: usize, win: &Window
     let packed_len = groups * gemm.a_len(k, win.depth());
     let packed = context.weights_buffer(packed_len);
     context.scratch(win.spread_len(win.c) + gemm.b_len(block.0, block.1));
-    let reason = format!("columns are cut from the image into cache in blocks of {} × {}; bias fused", block.0, block.1);
+    let (by_tiles, product) = winograd::costs(groups, win, k);
+    let model = winograd::model_of(by_tiles, product);
+    let reason = format!("{model}; columns are cut from the image into cache in blocks of {} × {}; bias fused", block.0, block.1);
     context.note(Pass::Forward, "implicit product", reason, flops, packed_len);
     ConvForward { rows, packed, block }
 }

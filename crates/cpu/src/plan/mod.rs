@@ -125,6 +125,7 @@ pub(crate) struct Request<'a> {
     pub(crate) capacity: usize,
     pub(crate) mode: Mode,
     pub(crate) inspect: bool,
+    pub(crate) convolutions: Option<crate::Convolution>,
     pub(crate) threads: usize,
     pub(crate) gemm: &'a Gemm,
     /// Products of linear layers.
@@ -210,6 +211,17 @@ impl Plan {
         Plan { net, isa, threads, capacity, mode, layers, params, weights, learning, scratch, memory, arena_len }
     }
 
+    /// Every convolution, and what its candidates cost by the model.
+    pub(crate) fn choices(&self) -> impl Iterator<Item = crate::Choice> + '_ {
+        self.layers.iter().filter_map(|layer| {
+            let OpPlan::Conv(conv) = &layer.op else { return None };
+            let (by_tiles, product) = winograd::costs(conv.groups, &conv.win, conv.k);
+            let picked = if conv.is_tiled() { crate::Convolution::Tiles } else { crate::Convolution::Product };
+            let tiles_cost = by_tiles.map(|cost| cost as u64);
+            Some(crate::Choice { layer: layer.name.clone(), picked, tiles_cost, product_cost: product as u64 })
+        })
+    }
+
     /// Where a buffer lies.
     pub(crate) fn slot(&self, buffer: Buffer) -> Slot {
         self.memory[buffer.0]
@@ -228,7 +240,7 @@ fn plan_layer(context: &mut Context<'_>, layers: &mut Vec<LayerPlan>) {
     let (net, training) = (request.net, request.mode == Mode::Train);
     let (source, from) =
         layers.last().map_or((Input::Pixels, Layout::Planes), |before| (Input::Buffer(before.output), before.layout));
-    let tiles = tiles_of(net, index);
+    let tiles = tiles_of(request, index);
     let (reads, layout) = layout::of(context, from, tiles.map(|tiles| tiles.fold_stride()));
     let reorder = (reads != from).then_some(Reorder { from: source, to: reads, dx: None });
     let input = match reorder {
@@ -279,10 +291,11 @@ fn plan_layer(context: &mut Context<'_>, layers: &mut Vec<LayerPlan>) {
 }
 
 /// The tiles of a convolution that goes through tiles.
-fn tiles_of(net: &Net, index: usize) -> Option<winograd::Geometry> {
+fn tiles_of(request: &Request<'_>, index: usize) -> Option<winograd::Geometry> {
+    let net = request.net;
     let Op::Conv(op) = &net.layers()[index].op else { return None };
     let win = choose::window(net.input_of(index), net.output_of(index), op.groups, op.kernel, op.stride, op.padding);
-    winograd::choose(&win, op.k / op.groups)
+    winograd::choose(request.convolutions, &win, op.k / op.groups)
 }
 
 /// Whether a normalisation that works on blocks can be left to the pooling behind it.

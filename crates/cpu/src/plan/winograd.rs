@@ -2,6 +2,7 @@
 
 use super::memory::Buffer;
 use super::{Context, Pass};
+use crate::Convolution;
 use crate::kernels::conv::Window;
 use crate::kernels::lanes::LANES;
 use crate::kernels::winograd::{Fold, Tile, Tiling};
@@ -100,12 +101,28 @@ fn geometry(win: &Window, k: usize) -> Option<Geometry> {
     Some(Geometry { tiling, fold: Some(fold), c, k })
 }
 
-/// The tiles that compute this window in less time than the plain product by the count of operations, if any do.
-pub(super) fn choose(win: &Window, k: usize) -> Option<Geometry> {
-    let found = geometry(win, k)?;
-    let (tiling, c) = (found.tiling, found.c);
-    let transformed = tiling.tile.points() * tiling.tiles() * (c * k + TRANSFORM_COST * (c + k));
-    (transformed < win.positions() * win.depth() * k).then_some(found)
+/// The modelled costs of an image's forward pass in multiply-adds: by tiles, where there are any, and as a product.
+pub(super) fn costs(groups: usize, win: &Window, k: usize) -> (Option<usize>, usize) {
+    let by_tiles = geometry(win, k)
+        .map(|Geometry { tiling, c, .. }| groups * tiling.tile.points() * tiling.tiles() * (c * k + TRANSFORM_COST * (c + k)));
+    (by_tiles, groups * win.positions() * win.depth() * k)
+}
+
+/// The tiles for this window, if they are what is asked for or, where nothing is, cost less than the product.
+pub(super) fn choose(asked: Option<Convolution>, win: &Window, k: usize) -> Option<Geometry> {
+    let (by_tiles, product) = costs(1, win, k);
+    let cheaper = by_tiles.is_some_and(|by_tiles| by_tiles < product);
+    let wanted = asked.map_or(cheaper, |asked| asked == Convolution::Tiles);
+    geometry(win, k).filter(|_| wanted)
+}
+
+/// What the model says, for the plan's reader.
+pub(super) fn model_of(by_tiles: Option<usize>, product: usize) -> String {
+    let mega = |cost: usize| format!("{:.1} M", cost as f64 / 1e6);
+    match by_tiles {
+        Some(by_tiles) => format!("by count tiles {}, product {}", mega(by_tiles), mega(product)),
+        None => format!("by count product {}, no tiles fit", mega(product)),
+    }
 }
 
 /// Plans all passes of a convolution by tiles.
@@ -123,7 +140,9 @@ pub(super) fn plan(context: &mut Context<'_>, found: Geometry, groups: usize, wi
     let (v, m) = (context.needs.buffer(v_len, at, at), context.needs.buffer(m_len, at, at));
     context.scratch(fold.map_or(0, |fold| fold.len() + fold.line_len()));
     let fewer = (win.positions() * win.depth()) as f64 / (points * tiles * c) as f64;
-    let reason = format!("{fewer:.1} times fewer multiplications; {images} images at a time stay in cache");
+    let (by_tiles, product) = costs(groups, win, k);
+    let model = model_of(by_tiles, product);
+    let reason = format!("{model}; {fewer:.1} times fewer multiplications; {images} images at a time stay in cache");
     context.note(Pass::Forward, found.name(), reason, flops, u_len + v_len + m_len);
     let backward = context.backward.then(|| {
         let at = context.backward_at();
