@@ -82,7 +82,7 @@ impl Peer {
             _ => &["latency", "throughput"],
         };
         let mut ways = Vec::new();
-        for (name, environment) in allocators() {
+        for (name, environment) in self.allocators(options) {
             let way = |hint: Option<&'static str>| Way {
                 name: hint.map_or(name.clone(), |hint| format!("{hint}, {name}")),
                 environment: environment.clone(),
@@ -95,14 +95,17 @@ impl Peer {
         }
         ways
     }
-}
 
-/// The allocators that are worth a trial, with the environment that chooses them.
-fn allocators() -> Vec<(String, Vec<(&'static str, String)>)> {
-    let mut found = vec![("glibc keeping memory".into(), KEEPING.map(|(name, value)| (name, value.into())).to_vec())];
-    let library = FOLDERS.iter().map(|folder| Path::new(folder).join("libtcmalloc.so.4")).find(|path| path.is_file());
-    if let Some(path) = library {
-        found.push(("tcmalloc".into(), vec![("LD_PRELOAD", path.display().to_string())]));
+    /// The allocators that are worth a trial, with the environment that chooses them.
+    fn allocators(self, options: &Options) -> Vec<(String, Vec<(&'static str, String)>)> {
+        let mut found = vec![("glibc keeping memory".into(), KEEPING.map(|(name, value)| (name, value.into())).to_vec())];
+        // Under tcmalloc PyTorch's compiled normalisation crashes in some training runs, which gain nothing by it, and OpenVINO
+        // in all runs.
+        let crashes = self == Peer::OpenVino || (self == Peer::Torch && options.mode == "train");
+        let library = FOLDERS.iter().map(|folder| Path::new(folder).join("libtcmalloc.so.4")).find(|path| path.is_file());
+        if let Some(path) = library.filter(|_| !crashes) {
+            found.push(("tcmalloc".into(), vec![("LD_PRELOAD", path.display().to_string())]));
+        }
+        found
     }
-    found
 }
