@@ -1,6 +1,7 @@
 //! What the engine refuses, keeps and prints.
 
-use cpu::{Isa, Options};
+use cpu::{Convolution, Isa, Options};
+use net::random::{Purpose, Stream};
 use net::{Batch, Error, Executor, Hyper, Kind, Mode, Net, ParamSet, StepInfo};
 
 fn tiny() -> Net {
@@ -154,4 +155,40 @@ fn the_plan_names_every_layer_and_why() {
     let total: f64 = plan.lines().last().unwrap().split_whitespace().last().unwrap().parse().unwrap();
     let products = 3.0 * whole - 2.0 * net.multiply_adds_of(0) as f64 / 1e6;
     assert!(total > products && total < 1.02 * products, "{total} and {products}");
+}
+
+#[test]
+fn convolutions_can_be_computed_either_way() {
+    let net = Net::preset("cifar-80sec").unwrap();
+    let mut params = ParamSet::zeros(&net);
+    for (index, info) in net.params().iter().enumerate() {
+        let stream = Stream::new(7, Purpose::Test, index as u32, 0, 0);
+        let scale = (2.0 / info.fan_in as f64).sqrt();
+        params
+            .get_mut(&info.name)
+            .unwrap()
+            .data
+            .iter_mut()
+            .enumerate()
+            .for_each(|(e, w)| *w = (scale * stream.normal(e as u32)) as f32);
+    }
+    let mut images = batch(&net, 3);
+    let noise = Stream::new(8, Purpose::Test, 0, 0, 0);
+    images.f32_mut().iter_mut().enumerate().for_each(|(e, x)| *x = noise.normal(e as u32) as f32);
+    let probabilities = |convolutions| {
+        let options = Options { threads: Some(2), convolutions, ..Options::default() };
+        let mut exec = cpu::prepare(&net, 3, Mode::Infer, &options).unwrap();
+        exec.load(Kind::Weights, &params).unwrap();
+        let all = exec.choices();
+        let tiled = all.iter().filter(|choice| choice.picked == Convolution::Tiles).count();
+        assert_eq!(exec.plan().matches("winograd F(").count(), tiled);
+        assert!(all.iter().all(|choice| choice.picked == Convolution::Product || choice.tiles_cost.is_some()));
+        (tiled, exec.forward(&images).unwrap().to_vec())
+    };
+    let ((by_count, picked), (with, tiles), (without, products)) =
+        (probabilities(None), probabilities(Some(Convolution::Tiles)), probabilities(Some(Convolution::Product)));
+    assert!(by_count > 0 && by_count <= with && without == 0, "{by_count}, {with} and {without} convolutions by tiles");
+    assert!(picked == tiles || by_count < with);
+    let worst = tiles.iter().zip(&products).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst > 0.0 && worst < 1e-5, "{worst:e} between the two");
 }

@@ -168,3 +168,13 @@ fn a_run_remembers_its_data_and_how_it_was_read() {
     assert_ne!(remembered, evaluate(&["--val-fraction", "0.1"]), "what is given now counts");
     alexnet!("train", "--resume", place.path("run")).ok();
 }
+
+#[test]
+fn the_candidates_of_convolutions_are_timed() {
+    let plan = alexnet!("plan", "--net", "cifar-80sec", "--batch", "2", "--measure").ok().out;
+    contains(&plan, &["by count tiles", "tiles, ms", "product, ms"]);
+    let table = plan.split("beside the best").nth(1).expect("a table");
+    for layer in ["conv1 ", "conv2 ", "conv3 "] {
+        assert_eq!(table.lines().filter(|line| line.starts_with(layer)).count(), 1, "{layer}:\n{plan}");
+    }
+}

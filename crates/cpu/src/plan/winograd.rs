@@ -47,7 +47,7 @@ pub(crate) struct TiledBackward {
 const VALUES: usize = 2 << 20;
 
 /// What a transformed value costs beside a multiply-add of the products: it is computed, written and read again.
-const TRANSFORM_COST: usize = 16;
+const TRANSFORM_COST: usize = 8;
 
 /// The geometry of a convolution by tiles.
 #[derive(Debug, Clone, Copy)]
