@@ -40,7 +40,7 @@ impl Describe {
         }
         let path = Path::new(&self.net);
         if saved::is_one(path) {
-            let saved = saved::open(path)?;
+            let (saved, _) = saved::open(path)?;
             return terminal::print(&if self.toml { saved.net()?.to_toml() } else { describe(&saved)? });
         }
         let net = nets::resolve(&self.net)?;
