@@ -193,7 +193,7 @@ pub struct FileDigest {
     pub blake3: String,
 }
 
-/// A checkpoint on the disk whose files have been checked: all of them by [`read`], those for inference by [`read_shared`].
+/// A checkpoint on the disk whose files have been checked, all or some of them; see [`Checks`].
 #[derive(Debug, Clone)]
 pub struct Saved {
     path: PathBuf,
@@ -354,16 +354,29 @@ pub fn read(path: &Path) -> Result<Saved> {
     Ok(Saved { path: path.into(), manifest })
 }
 
-/// Reads a checkpoint for inference: its weights lie in a map of their file, whose contract is [`Mapped`]'s. Velocities are
-/// not looked at.
+/// Which files of a checkpoint have to be intact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checks {
+    /// All of them.
+    All,
+    /// Those that inference reads: not the velocities, which are as large as the weights.
+    Inference,
+}
+
+/// Reads a checkpoint for inference: its weights lie in a map of their file, whose contract is [`Mapped`]'s.
 ///
 /// # Errors
 /// [`Error::Damaged`] names the file that is missing, cut off or changed.
-pub fn read_shared(path: &Path) -> Result<(Saved, SharedContents)> {
+pub fn read_shared(path: &Path, checks: Checks) -> Result<(Saved, SharedContents)> {
     let damaged = |reason: String| Error::Damaged { path: path.into(), reason, older: None };
     let manifest = read_manifest(path)?;
+    let map = |name: &str| Mapped::open(&path.join(name)).map_err(|error| damaged(format!("{name}: {error}")));
     check_file(path, &manifest, STATISTICS, || weights::digest(&path.join(STATISTICS))).map_err(damaged)?;
-    let map = Mapped::open(&path.join(WEIGHTS)).map_err(|error| damaged(format!("{WEIGHTS}: {error}")))?;
+    if checks == Checks::All {
+        let velocities = map(MOMENTUM)?;
+        check_file(path, &manifest, MOMENTUM, || Ok(velocities.digest())).map_err(damaged)?;
+    }
+    let map = map(WEIGHTS)?;
     check_file(path, &manifest, WEIGHTS, || Ok(map.digest())).map_err(damaged)?;
     let weights = weights::safetensors::shared(&Arc::new(map))?;
     Ok((Saved { path: path.into(), manifest }, weights))
@@ -451,7 +464,7 @@ fn latest_by<T>(folder: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<Opti
 ///
 /// # Errors
 /// As [`latest`].
-pub fn best(folder: &Path) -> Result<Option<(Saved, SharedContents)>> {
+pub fn best(folder: &Path, checks: Checks) -> Result<Option<(Saved, SharedContents)>> {
     let mut evaluated = Vec::new();
     for (step, path) in list(folder)? {
         if let Ok(Manifest { metrics: Some(metrics), .. }) = read_manifest(&path) {
@@ -459,9 +472,9 @@ pub fn best(folder: &Path) -> Result<Option<(Saved, SharedContents)>> {
         }
     }
     evaluated.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    match evaluated.iter().find_map(|(_, _, path)| read_shared(path).ok()) {
+    match evaluated.iter().find_map(|(_, _, path)| read_shared(path, checks).ok()) {
         Some(found) => Ok(Some(found)),
-        None => latest_by(folder, read_shared),
+        None => latest_by(folder, |path| read_shared(path, checks)),
     }
 }
 
