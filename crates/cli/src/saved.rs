@@ -7,8 +7,8 @@ use std::sync::Arc;
 use clap::Args;
 use cpu::Cpu;
 use data::{Pipeline, Views};
-use net::{Executor, Kind, Mode};
-use train::checkpoint::{self, Saved};
+use net::{Mode, SharedTensor};
+use train::checkpoint::{self, Checks, Saved};
 
 use crate::engine::Engine;
 use crate::failure::{Context, Failure, Result};
@@ -30,25 +30,24 @@ pub(crate) struct Loaded {
 
 impl Weights {
     /// Reads and checks the checkpoint, and prepares its net for batches of `batch` images.
-    pub(crate) fn load(&self, engine: &Engine, batch: usize) -> Result<Loaded> {
-        let saved = open(&self.weights)?;
+    pub(crate) fn load(&self, engine: &Engine, batch: usize, checks: Checks) -> Result<Loaded> {
+        let (saved, weights) = open(&self.weights, checks)?;
         let net = saved.net()?;
         let pipeline = Pipeline::new(saved.manifest().preprocessing.clone(), saved.statistics()?, net.input())?;
         let mut executor = engine.prepare(&net, batch, Mode::Infer)?;
-        let weights = saved.weights()?;
-        executor.load(Kind::Weights, &weights).context(|| saved.path().display().to_string())?;
+        executor.load_shared(&weights).context(|| saved.path().display().to_string())?;
         Ok(Loaded { saved, executor, pipeline: Arc::new(pipeline) })
     }
 }
 
-/// The checkpoint that `path` means.
-pub(crate) fn open(path: &Path) -> Result<Saved> {
+/// The checkpoint that `path` means, and its weights.
+pub(crate) fn open(path: &Path, checks: Checks) -> Result<(Saved, Vec<(String, SharedTensor)>)> {
     fs::metadata(path).context(|| path.display().to_string())?;
     if is_checkpoint(path) {
-        return Ok(checkpoint::read(path)?);
+        return Ok(checkpoint::read_shared(path, checks)?);
     }
     if let Some(folder) = path.parent().filter(|folder| path.is_file() && is_checkpoint(folder)) {
-        return Ok(checkpoint::read(folder)?);
+        return Ok(checkpoint::read_shared(folder, checks)?);
     }
     if path.is_file() {
         let message = format!("{} lies in no checkpoint, so its net, classes and preprocessing are unknown", path.display());
@@ -56,7 +55,7 @@ pub(crate) fn open(path: &Path) -> Result<Saved> {
     }
     // Says which file is missing where this is no run.
     train::read_net(path)?;
-    checkpoint::best(&train::checkpoints(path))?.ok_or_else(|| {
+    checkpoint::best(&train::checkpoints(path), checks)?.ok_or_else(|| {
         let hint = format!("let it train for longer: `alexnet train --resume {}`", path.display());
         Failure::failed(format!("{} has no checkpoint yet", path.display()), hint)
     })

@@ -1,8 +1,10 @@
 //! What the engine refuses, keeps and prints.
 
+use std::sync::Arc;
+
 use cpu::{Convolution, Isa, Options};
 use net::random::{Purpose, Stream};
-use net::{Batch, Error, Executor, Hyper, Kind, Mode, Net, ParamSet, StepInfo};
+use net::{Batch, Error, Executor, Hyper, Kind, Mode, Net, ParamSet, Precision, SharedTensor, StepInfo};
 
 fn tiny() -> Net {
     Net::preset("tiny").unwrap()
@@ -90,6 +92,64 @@ fn inference_learns_nothing() {
     assert!(message(exec.forward_backward(&batch(&net, 1), StepInfo::whole(0, 0, 1))).contains("inference"));
     assert!(message(exec.input_gradient()).contains("prepare to train and inspect"));
     assert!(exec.save(Kind::Weights).is_ok());
+}
+
+fn shared(params: &ParamSet) -> Vec<(String, SharedTensor)> {
+    let share = |tensor: &net::Tensor| SharedTensor { shape: tensor.shape.clone(), values: Arc::new(tensor.data.clone()) };
+    params.iter().map(|(name, tensor)| (name.to_string(), share(tensor))).collect()
+}
+
+/// Every way through a linear layer, and every change between weights of its own and shared ones.
+#[test]
+fn shared_weights_are_weights() {
+    let net = tiny();
+    let (first, second) = (net.initial_params(1), net.initial_params(2));
+    for (n, precision) in [1, 2, 40].into_iter().flat_map(|n| [(n, Precision::F32), (n, Precision::Bf16)]) {
+        let batch = batch(&net, n);
+        let options = Options { precision, ..Options::default() };
+        let mut own = cpu::prepare(&net, n, Mode::Infer, &options).unwrap();
+        let mut exec = cpu::prepare(&net, n, Mode::Infer, &options).unwrap();
+        for params in [&first, &second] {
+            own.load(Kind::Weights, params).unwrap();
+            let expected = own.forward(&batch).unwrap();
+            exec.load_shared(&shared(params)).unwrap();
+            assert_eq!(exec.forward(&batch).unwrap(), expected, "{n} images, {precision}");
+            assert_eq!(exec.forward(&batch).unwrap(), expected, "{n} images, {precision}, again");
+            assert_eq!(exec.save(Kind::Weights).unwrap(), *params);
+        }
+        exec.load(Kind::Weights, &first).unwrap();
+        own.load(Kind::Weights, &first).unwrap();
+        assert_eq!(exec.forward(&batch).unwrap(), own.forward(&batch).unwrap());
+        assert_eq!(exec.save(Kind::Weights).unwrap(), first);
+    }
+}
+
+/// Linear layers alone share, and only where nothing is learned.
+#[test]
+fn what_is_not_read_in_place_is_let_go() {
+    let net = tiny();
+    let weights = shared(&net.initial_params(1));
+    for (mode, expected) in [(Mode::Infer, vec!["fc4.weight", "fc5.weight"]), (Mode::Train, vec![])] {
+        let mut exec = cpu::prepare(&net, 1, mode, &Options::default()).unwrap();
+        exec.load_shared(&weights).unwrap();
+        let held = weights.iter().filter(|(_, tensor)| Arc::strong_count(&tensor.values) > 1);
+        assert_eq!(held.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), expected, "{mode:?}");
+        assert_eq!(exec.save(Kind::Weights).unwrap(), net.initial_params(1));
+    }
+}
+
+#[test]
+fn shared_weights_of_another_net_are_refused_and_change_nothing() {
+    let net = tiny();
+    let mut exec = cpu::prepare(&net, 1, Mode::Infer, &Options::default()).unwrap();
+    let mut weights = shared(&net.initial_params(1));
+    exec.load_shared(&weights).unwrap();
+    weights[0].1.values = Arc::new(vec![0.0; 3]);
+    assert!(message(exec.load_shared(&weights)).contains("given, net `tiny` needs"));
+    weights.pop();
+    weights.remove(0);
+    assert!(message(exec.load_shared(&weights)).contains("missing"));
+    assert_eq!(exec.save(Kind::Weights).unwrap(), net.initial_params(1));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub use layer::{
     Rounding, Ties,
 };
 pub use net::Net;
-pub use params::{ParamInfo, ParamSet, Role, Tensor, initialise};
+pub use params::{ParamInfo, ParamSet, Role, SharedTensor, Tensor, check_shared, initialise};
 pub use presets::{PRESETS, Preset};
 pub use shape::{Shape, window};
 pub use text::text_position;

@@ -1,5 +1,7 @@
 //! Parameters: their table, their values on the host, their first values.
 
+use std::sync::Arc;
+
 use crate::random::{Purpose, Stream};
 use crate::shape::param_shapes;
 use crate::{Error, Init, Layer, Learn, Net, Result, Shape};
@@ -89,6 +91,28 @@ impl Tensor {
     }
 }
 
+/// A tensor on the host that several may read and nobody writes, such as one in a mapped file: f32, row-major.
+#[derive(Clone)]
+pub struct SharedTensor {
+    /// Sizes, slowest first.
+    pub shape: Vec<usize>,
+    /// Values, `shape.iter().product()` of them.
+    pub values: Arc<dyn AsRef<[f32]> + Send + Sync>,
+}
+
+impl SharedTensor {
+    /// The values.
+    pub fn data(&self) -> &[f32] {
+        (*self.values).as_ref()
+    }
+}
+
+impl std::fmt::Debug for SharedTensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedTensor").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
 /// Named tensors in a net's order: weights, momenta or gradients.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ParamSet {
@@ -141,24 +165,40 @@ impl ParamSet {
     /// # Errors
     /// Names the first parameter that is missing, misshapen or superfluous.
     pub fn check(&self, net: &Net) -> Result<()> {
-        for info in net.params() {
-            let fault = |message| Error::Param { name: info.name.clone(), message };
-            let tensor = self
-                .get(&info.name)
-                .ok_or_else(|| fault(format!("missing; net `{}` needs it in shape {:?}", net.name(), info.shape)))?;
-            if tensor.shape != info.shape || tensor.data.len() != info.len() {
-                return Err(fault(format!("shape {:?} given, net `{}` needs {:?}", tensor.shape, net.name(), info.shape)));
-            }
+        let given: Vec<_> = self.iter().map(|(name, tensor)| (name, &tensor.shape[..], tensor.data.len())).collect();
+        check(net, &given)
+    }
+}
+
+/// As [`ParamSet::check`].
+///
+/// # Errors
+/// As [`ParamSet::check`].
+pub fn check_shared(net: &Net, tensors: &[(String, SharedTensor)]) -> Result<()> {
+    let given: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), &tensor.shape[..], tensor.data().len())).collect();
+    check(net, &given)
+}
+
+/// Whether tensors of these names, shapes and lengths are exactly the parameters of `net`.
+fn check(net: &Net, given: &[(&str, &[usize], usize)]) -> Result<()> {
+    for info in net.params() {
+        let fault = |message| Error::Param { name: info.name.clone(), message };
+        let &(_, shape, len) = given
+            .iter()
+            .find(|(name, ..)| *name == info.name)
+            .ok_or_else(|| fault(format!("missing; net `{}` needs it in shape {:?}", net.name(), info.shape)))?;
+        if *shape != info.shape || len != info.len() {
+            return Err(fault(format!("shape {shape:?} given, net `{}` needs {:?}", net.name(), info.shape)));
         }
-        match self.tensors.iter().find(|(name, _)| !net.params().iter().any(|p| p.name == *name)) {
-            Some((name, _)) => {
-                Err(Error::Param { name: name.clone(), message: format!("net `{}` has no such parameter", net.name()) })
-            }
-            None if self.len() != net.params().len() => {
-                Err(Error::Param { name: String::new(), message: "a name occurs twice".into() })
-            }
-            None => Ok(()),
+    }
+    match given.iter().find(|(name, ..)| !net.params().iter().any(|p| p.name == *name)) {
+        Some(&(name, ..)) => {
+            Err(Error::Param { name: name.into(), message: format!("net `{}` has no such parameter", net.name()) })
         }
+        None if given.len() != net.params().len() => {
+            Err(Error::Param { name: String::new(), message: "a name occurs twice".into() })
+        }
+        None => Ok(()),
     }
 }
 

@@ -14,11 +14,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data::{Preprocessing, Statistics};
 use net::{Net, ParamSet, Tensor};
 use serde::{Deserialize, Serialize};
-use weights::DigestWriter;
+use weights::safetensors::SharedContents;
+use weights::{DigestWriter, Mapped};
 
 use crate::evaluate::{Credit, Evaluation};
 use crate::run_dir::{STATISTICS, read_limited};
@@ -191,7 +193,7 @@ pub struct FileDigest {
     pub blake3: String,
 }
 
-/// A checkpoint on the disk whose every byte has been checked.
+/// A checkpoint on the disk whose files have been checked, all or some of them; see [`Checks`].
 #[derive(Debug, Clone)]
 pub struct Saved {
     path: PathBuf,
@@ -347,17 +349,55 @@ pub fn read(path: &Path) -> Result<Saved> {
     let damaged = |reason: String| Error::Damaged { path: path.into(), reason, older: None };
     let manifest = read_manifest(path)?;
     for name in [WEIGHTS, MOMENTUM, STATISTICS] {
-        let expected = manifest.files.get(name).ok_or_else(|| damaged(format!("{MANIFEST} lacks the digest of {name}")))?;
-        let bytes = fs::metadata(path.join(name)).map_err(|error| damaged(format!("{name}: {error}")))?.len();
-        if bytes != expected.bytes {
-            return Err(damaged(format!("{name} has {bytes} bytes, expected {}", expected.bytes)));
-        }
-        let digest = weights::digest(&path.join(name)).map_err(|error| damaged(format!("{name}: {error}")))?;
-        if digest != expected.blake3 {
-            return Err(damaged(format!("{name} has been changed: its checksum does not match")));
-        }
+        check_file(path, &manifest, name, || weights::digest(&path.join(name))).map_err(damaged)?;
     }
     Ok(Saved { path: path.into(), manifest })
+}
+
+/// Which files of a checkpoint have to be intact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checks {
+    /// All of them.
+    All,
+    /// Those that inference reads: not the velocities, which are as large as the weights.
+    Inference,
+}
+
+/// Reads a checkpoint for inference: its weights lie in a map of their file, whose contract is [`Mapped`]'s.
+///
+/// # Errors
+/// [`Error::Damaged`] names the file that is missing, cut off or changed.
+pub fn read_shared(path: &Path, checks: Checks) -> Result<(Saved, SharedContents)> {
+    let damaged = |reason: String| Error::Damaged { path: path.into(), reason, older: None };
+    let manifest = read_manifest(path)?;
+    let map = |name: &str| Mapped::open(&path.join(name)).map_err(|error| damaged(format!("{name}: {error}")));
+    check_file(path, &manifest, STATISTICS, || weights::digest(&path.join(STATISTICS))).map_err(damaged)?;
+    if checks == Checks::All {
+        let velocities = map(MOMENTUM)?;
+        check_file(path, &manifest, MOMENTUM, || Ok(velocities.digest())).map_err(damaged)?;
+    }
+    let map = map(WEIGHTS)?;
+    check_file(path, &manifest, WEIGHTS, || Ok(map.digest())).map_err(damaged)?;
+    let weights = weights::safetensors::shared(&Arc::new(map))?;
+    Ok((Saved { path: path.into(), manifest }, weights))
+}
+
+/// Checks a file of the checkpoint at `path` against the manifest; says what is wrong with it.
+fn check_file(
+    path: &Path,
+    manifest: &Manifest,
+    name: &str,
+    digest: impl FnOnce() -> weights::Result<String>,
+) -> Result<(), String> {
+    let expected = manifest.files.get(name).ok_or_else(|| format!("{MANIFEST} lacks the digest of {name}"))?;
+    let bytes = fs::metadata(path.join(name)).map_err(|error| format!("{name}: {error}"))?.len();
+    if bytes != expected.bytes {
+        return Err(format!("{name} has {bytes} bytes, expected {}", expected.bytes));
+    }
+    if digest().map_err(|error| format!("{name}: {error}"))? != expected.blake3 {
+        return Err(format!("{name} has been changed: its checksum does not match"));
+    }
+    Ok(())
 }
 
 /// Reads and checks the manifest alone.
@@ -404,6 +444,10 @@ pub fn list(folder: &Path) -> Result<Vec<(u32, PathBuf)>> {
 /// # Errors
 /// [`Error::Damaged`] where it is not intact, naming the newest one before it that is.
 pub fn latest(folder: &Path) -> Result<Option<Saved>> {
+    latest_by(folder, read)
+}
+
+fn latest_by<T>(folder: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<Option<T>> {
     let mut found = list(folder)?;
     let Some((_, newest)) = found.pop() else { return Ok(None) };
     match read(&newest) {
@@ -415,12 +459,12 @@ pub fn latest(folder: &Path) -> Result<Option<Saved>> {
     }
 }
 
-/// The checkpoint whose evaluation has the lowest top-1 error, the earliest of equals; the newest where none has been
-/// evaluated. Damaged ones are passed over where an intact one has been evaluated.
+/// The checkpoint whose evaluation has the lowest top-1 error, the earliest of equals, by [`read_shared`]; the newest where
+/// none has been evaluated. Damaged ones are passed over where an intact one has been evaluated.
 ///
 /// # Errors
 /// As [`latest`].
-pub fn best(folder: &Path) -> Result<Option<Saved>> {
+pub fn best(folder: &Path, checks: Checks) -> Result<Option<(Saved, SharedContents)>> {
     let mut evaluated = Vec::new();
     for (step, path) in list(folder)? {
         if let Ok(Manifest { metrics: Some(metrics), .. }) = read_manifest(&path) {
@@ -428,9 +472,9 @@ pub fn best(folder: &Path) -> Result<Option<Saved>> {
         }
     }
     evaluated.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    match evaluated.iter().find_map(|(_, _, path)| read(path).ok()) {
-        Some(saved) => Ok(Some(saved)),
-        None => latest(folder),
+    match evaluated.iter().find_map(|(_, _, path)| read_shared(path, checks).ok()) {
+        Some(found) => Ok(Some(found)),
+        None => latest_by(folder, |path| read_shared(path, checks)),
     }
 }
 

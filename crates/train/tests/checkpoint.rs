@@ -5,7 +5,7 @@ mod world;
 use std::fs;
 use std::path::Path;
 
-use train::checkpoint::{self, Saved};
+use train::checkpoint::{self, Checks, Saved};
 use train::{Error, Event, Outcome, RunDir, Start};
 use world::*;
 
@@ -13,12 +13,25 @@ const FILES: [&str; 5] =
     ["manifest.json", "manifest.json.b3", "momentum.safetensors", "statistics.safetensors", "weights.safetensors"];
 
 fn damage(path: &Path) -> String {
-    match checkpoint::read(path) {
+    damage_in(path, checkpoint::read(path))
+}
+
+fn damage_in<T: std::fmt::Debug>(path: &Path, result: train::Result<T>) -> String {
+    match result {
         Err(Error::Damaged { reason, path: named, .. }) => {
             assert_eq!(named, path);
             reason
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// What is wrong for whoever reads the weights in place: the same, and for inference nothing where only velocities are damaged.
+fn check_for_inference(path: &Path, name: &str, reason: &str) {
+    assert_eq!(damage_in(path, checkpoint::read_shared(path, Checks::All)), reason);
+    match name {
+        "momentum.safetensors" => drop(checkpoint::read_shared(path, Checks::Inference).unwrap()),
+        _ => assert_eq!(damage_in(path, checkpoint::read_shared(path, Checks::Inference)), reason),
     }
 }
 
@@ -37,6 +50,7 @@ fn no_damage_to_any_file_goes_unnoticed() {
             fs::write(&file, &whole[..length]).unwrap();
             let reason = damage(saved.path());
             assert!(reason.contains(name), "{name} cut to {length}: {reason}");
+            check_for_inference(saved.path(), name, &reason);
         }
         for position in (0..whole.len()).step_by(whole.len() / 97 + 1).chain([whole.len() - 1]) {
             for flip in [0x01, 0x20, 0x80] {
@@ -45,6 +59,7 @@ fn no_damage_to_any_file_goes_unnoticed() {
                 fs::write(&file, changed).unwrap();
                 let reason = damage(saved.path());
                 assert!(reason.contains(name), "{name} changed at {position}: {reason}");
+                check_for_inference(saved.path(), name, &reason);
             }
         }
         fs::write(&file, [&whole[..], b" "].concat()).unwrap();
@@ -53,6 +68,11 @@ fn no_damage_to_any_file_goes_unnoticed() {
         assert!(damage(saved.path()).contains(name), "{name} missing");
         fs::write(&file, whole).unwrap();
         checkpoint::read(saved.path()).unwrap();
+    }
+    let (again, shared) = checkpoint::read_shared(saved.path(), Checks::All).unwrap();
+    assert_eq!(again.manifest(), saved.manifest());
+    for ((name, tensor), (shared_name, shared)) in saved.weights().unwrap().iter().zip(&shared) {
+        assert_eq!((name, &tensor.shape, &tensor.data[..]), (shared_name.as_str(), &shared.shape, shared.data()));
     }
 }
 
@@ -142,7 +162,7 @@ fn pruning_keeps_the_newest_and_the_best() {
         checkpoint::write(&shelf, manifest, &weights, &momentum, &saved.statistics().unwrap()).unwrap();
     }
     let steps = || checkpoint::list(&shelf).unwrap().into_iter().map(|(step, _)| step).collect::<Vec<_>>();
-    let best = || checkpoint::best(&shelf).unwrap().unwrap().manifest().position.step;
+    let best = || checkpoint::best(&shelf, Checks::All).unwrap().unwrap().0.manifest().position.step;
     assert_eq!(best(), 2, "the earliest of equals");
     checkpoint::prune(&shelf, 3, true).unwrap();
     assert_eq!(steps(), [2, 4, 5, 6]);

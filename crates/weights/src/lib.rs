@@ -5,11 +5,13 @@
 mod digest;
 mod error;
 mod file;
+mod map;
 pub mod safetensors;
 
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
 pub use file::{create, replace, sync_folder};
+pub use map::Mapped;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

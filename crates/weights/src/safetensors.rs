@@ -6,15 +6,21 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use net::{ParamSet, Tensor};
+use net::{ParamSet, SharedTensor, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use crate::{Error, Result};
+use crate::map::as_f32;
+use crate::{Error, Mapped, Result};
 
 /// Tensors with their names, in the file's order, and the header's free text.
 pub type Contents = (Vec<(String, Tensor)>, BTreeMap<String, String>);
+
+/// Tensors of a mapped file with their names, in the file's order.
+pub type SharedContents = Vec<(String, SharedTensor)>;
 
 /// The longest header that the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -29,7 +35,7 @@ const CHUNK: usize = 1 << 14;
 /// Names the file and what is wrong: cut off, too long, not JSON, offsets that overlap, a type other than f32.
 pub fn read(path: &Path) -> Result<Contents> {
     let fault = |source| Error::io("read", path, source);
-    let format = |message: String| Error::Format { path: path.into(), format: "safetensors", message };
+    let format = |message: String| unusable(path, message);
     let file = File::open(path).map_err(fault)?;
     let file_bytes = file.metadata().map_err(fault)?.len();
     let mut reader = BufReader::with_capacity(1 << 18, file);
@@ -37,14 +43,65 @@ pub fn read(path: &Path) -> Result<Contents> {
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
-        if info.dtype != Dtype::F32 {
-            return Err(format(format!("tensor `{name}` is {:?}, expected F32", info.dtype)));
-        }
+        check_type(&name, info).map_err(format)?;
         let data = read_values(&mut reader, info.shape.iter().product(), &format, &fault)?;
         tensors.push((name, Tensor { shape: info.shape.clone(), data }));
     }
     let text = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((tensors, text))
+}
+
+fn unusable(path: &Path, message: String) -> Error {
+    Error::Format { path: path.into(), format: "safetensors", message }
+}
+
+fn check_type(name: &str, info: &TensorInfo) -> Result<(), String> {
+    match info.dtype {
+        Dtype::F32 => Ok(()),
+        dtype => Err(format!("tensor `{name}` is {dtype:?}, expected F32")),
+    }
+}
+
+/// Every tensor of a mapped file, which must all be f32, where it lies; copied where the machine cannot read it there.
+///
+/// # Errors
+/// As [`read`].
+pub fn shared(file: &Arc<Mapped>) -> Result<SharedContents> {
+    let path = file.path();
+    let format = |message: String| unusable(path, message);
+    let mut rest = file.bytes();
+    let header = read_header(&mut rest, file.bytes().len() as u64, &format, &|source| Error::io("read", path, source))?;
+    let start = file.bytes().len() - rest.len();
+    let mut tensors = Vec::new();
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else { continue };
+        check_type(&name, info).map_err(format)?;
+        let range = start + info.data_offsets.0..start + info.data_offsets.1;
+        tensors.push((name, SharedTensor { shape: info.shape.clone(), values: values_of(file, range) }));
+    }
+    Ok(tensors)
+}
+
+/// The values in a range of a mapped file.
+fn values_of(file: &Arc<Mapped>, range: Range<usize>) -> Arc<dyn AsRef<[f32]> + Send + Sync> {
+    let bytes = &file.bytes()[range.clone()];
+    match as_f32(bytes) {
+        Some(_) => Arc::new(Part { file: Arc::clone(file), range }),
+        None => Arc::new(bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect::<Vec<f32>>()),
+    }
+}
+
+/// Values that lie in a mapped file.
+struct Part {
+    file: Arc<Mapped>,
+    range: Range<usize>,
+}
+
+impl AsRef<[f32]> for Part {
+    fn as_ref(&self) -> &[f32] {
+        // The range was found readable when the part was made, and a map never moves.
+        as_f32(&self.file.bytes()[self.range.clone()]).unwrap_or_default()
+    }
 }
 
 /// The header, checked: the tensors fill the rest of the file exactly, so nothing read later exceeds the file.
@@ -164,6 +221,24 @@ mod tests {
         (tensors, BTreeMap::from([("net".to_string(), "é\n\"".to_string()), ("b".to_string(), String::new())]))
     }
 
+    /// Reads a file both ways, which must agree.
+    fn read(path: &Path) -> Result<Contents> {
+        let (by_copy, in_place) = (super::read(path), Mapped::open(path).and_then(|file| shared(&Arc::new(file))));
+        match (&by_copy, &in_place) {
+            (Ok((tensors, _)), Ok(shared)) => {
+                let bits = |data: &[f32]| data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                assert_eq!(tensors.len(), shared.len());
+                for ((name, tensor), (shared_name, shared)) in tensors.iter().zip(shared) {
+                    assert_eq!((name, &tensor.shape), (shared_name, &shared.shape));
+                    assert_eq!(bits(&tensor.data), bits(shared.data()));
+                }
+            }
+            (Err(by_copy), Err(in_place)) => assert_eq!(by_copy.to_string(), in_place.to_string()),
+            _ => panic!("{by_copy:?} by copy, {in_place:?} in place"),
+        }
+        by_copy
+    }
+
     fn written(folder: &Path) -> std::path::PathBuf {
         let (tensors, text) = sample();
         let path = folder.join("x.safetensors");
@@ -187,6 +262,25 @@ mod tests {
         let first = std::fs::read(&path).unwrap();
         written(folder.path());
         assert_eq!(first, std::fs::read(&path).unwrap(), "the same content gives the same bytes");
+    }
+
+    /// Foreign writers need not align: a header of odd length moves every tensor.
+    #[test]
+    fn unaligned_values_are_copied_and_others_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let bytes = std::fs::read(&path).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        let end = 8 + header as usize;
+        let inside = |path: &Path| {
+            let file = Arc::new(Mapped::open(path).unwrap());
+            let (all, tensors) = (file.bytes().as_ptr_range(), shared(&file).unwrap());
+            all.contains(&tensors[0].1.data().as_ptr().cast())
+        };
+        assert!(inside(&path));
+        std::fs::write(&path, [&(header + 1).to_le_bytes()[..], &bytes[8..end], b" ", &bytes[end..]].concat()).unwrap();
+        assert!(!inside(&path));
+        assert_eq!(read(&path).unwrap().0.len(), sample().0.len());
     }
 
     /// The format's own library reads our files.

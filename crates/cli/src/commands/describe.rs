@@ -7,7 +7,7 @@ use clap::Args;
 use net::PRESETS;
 use report::format;
 use train::Metrics;
-use train::checkpoint::Saved;
+use train::checkpoint::{Checks, Saved};
 
 use crate::failure::Result;
 use crate::{nets, saved, terminal};
@@ -40,7 +40,7 @@ impl Describe {
         }
         let path = Path::new(&self.net);
         if saved::is_one(path) {
-            let saved = saved::open(path)?;
+            let (saved, _) = saved::open(path, Checks::All)?;
             return terminal::print(&if self.toml { saved.net()?.to_toml() } else { describe(&saved)? });
         }
         let net = nets::resolve(&self.net)?;

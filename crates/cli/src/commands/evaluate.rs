@@ -9,6 +9,7 @@ use data::{Dataset, Views};
 use net::{Executor, Net, Precision};
 use report::{Console, Style, format};
 use serde_json::json;
+use train::checkpoint::Checks;
 use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
 
 use crate::dataset::{self, Reading};
@@ -66,7 +67,7 @@ impl Evaluate {
         let engine = Engine::new(common.threads(), self.precision)?;
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
-        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, self.batch.into())?;
+        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
         let classes = &saved.manifest().classes;
         let source = dataset::validation_as(&dataset, classes)?;
         let mut console = Console::with_outputs(self.progress_style(common), Box::new(io::stderr()), Box::new(io::stderr()));

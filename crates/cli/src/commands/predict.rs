@@ -10,6 +10,7 @@ use data::{BadImages, Dataset, EvalLoader, Image, LoaderOptions, Source, Views};
 use net::{Executor, Precision};
 use report::format;
 use serde_json::json;
+use train::checkpoint::Checks;
 
 use crate::dataset;
 use crate::engine::{self, Engine};
@@ -52,7 +53,8 @@ impl Predict {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let inputs = Arc::new(Inputs::new(&self.images, !self.no_exif_rotation)?);
         let engine = Engine::new(common.threads(), self.precision)?;
-        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, inputs.len().min(self.batch.into()))?;
+        let batch = inputs.len().min(self.batch.into());
+        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference)?;
         let classes = &saved.manifest().classes;
         let options =
             LoaderOptions { batch: executor.capacity(), threads: engine.threads(), slots: 3, seed: 0, bad: BadImages::Skip };

@@ -15,6 +15,11 @@ fn plan(layer: &LayerPlan) -> &LinearPlan {
     }
 }
 
+/// The position of a layer's weight among the net's parameters.
+fn weight_index(layer: &LayerPlan) -> usize {
+    layer.params.map_or_else(|| unreachable!("`{}` has no parameters", layer.name), |(weight, _)| weight)
+}
+
 impl Engine {
     pub(super) fn linear_forward(&mut self, index: usize, pixels: Pixels<'_>) {
         match plan(&self.plan.layers[index]).forward {
@@ -31,7 +36,7 @@ impl Engine {
         let (inputs, k) = (plan.inputs, plan.k);
         let [weight, bias] = self.params(layer, self.plan.weights);
         let ([x, weight, bias], [y]) = self.arena.split([self.input(layer, n), weight, bias], [self.output(layer, n)]);
-        let x = pixels.or(layer.input, x);
+        let (x, weight) = (pixels.or(layer.input, x), self.shared.or(weight_index(layer), weight));
         self.threads.blocks(MatMut::new(y, n, k, k), n, LINEAR_ROWS, &mut [], |_, row, out, _| {
             matvec::linear(target, x, &weight[row * inputs..], inputs, &bias[row..], plan.relu, out);
         });
@@ -46,6 +51,7 @@ impl Engine {
         let (w, x_packed) = (self.plan.slot(w), self.plan.slot(x_packed).first(n * words));
         if self.weights_are_new() {
             let ([weight], [w]) = self.arena.split([weight], [w]);
+            let weight = self.shared.or(weight_index(layer), weight);
             self.threads.chunks(w, words, &mut [], |row, w, _| gemm.pack_rows(&weight[row * inputs..][..inputs], inputs, w));
         }
         let ([x], [rounded]) = self.arena.split([self.input(layer, n)], [x_packed]);
@@ -86,6 +92,7 @@ impl Engine {
         let (block, padded) = (linear_depth(inputs), k.next_multiple_of(gemm.nr()));
         if let (Some(kept), true) = (kept, self.weights_are_new()) {
             let ([weight], [w]) = self.arena.split([weight], [self.plan.slot(kept)]);
+            let weight = self.shared.or(weight_index(layer), weight);
             self.threads.chunks(w, padded * gemm.words(block), &mut [], |task, w, _| {
                 let from = task * block;
                 gemm.pack_b(&weight[from..], inputs, 1, k, block.min(inputs - from), w);
@@ -94,6 +101,7 @@ impl Engine {
         let kept = kept.map_or(packed.first(0), |kept| self.plan.slot(kept));
         let ([panels, weight, bias, kept], [y, scratch]) =
             self.arena.split([packed, weight, bias, kept], [self.output(layer, n), self.scratch()]);
+        let weight = self.shared.or(weight_index(layer), weight);
         self.threads.blocks(MatMut::new(y, n, k, k), n, LINEAR_COLS, scratch, |_, col, mut out, scratch| {
             let cols = out.cols();
             for from in (0..inputs).step_by(block) {

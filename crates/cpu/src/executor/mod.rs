@@ -4,6 +4,7 @@ mod conv;
 mod linear;
 mod local;
 mod pointwise;
+mod shared;
 mod winograd;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use crate::kernels::{Target, softmax, update};
 use crate::plan::{Buffer, Input, LayerPlan, Layout, OpPlan, Pass, Plan, Reorder, Request};
 use crate::threads::Threads;
 use crate::{Choice, Isa, Options};
+use shared::Shared;
 
 /// Most images of a batch.
 const MOST_IMAGES: usize = 1 << 16;
@@ -63,6 +65,8 @@ pub struct Timing {
 struct Engine {
     plan: Plan,
     arena: Arena,
+    /// Weights that are read where they lie, and not in the arena.
+    shared: Shared,
     threads: Threads,
     gemm: Gemm,
     /// Products of linear layers.
@@ -150,7 +154,7 @@ impl Cpu {
         let threads = Threads::new(threads).map_err(|error| fault(format!("starting {threads} threads: {error}")))?;
         let timings = timings(&plan);
         let scores = vec![(0.0, false); batch];
-        let engine = Engine { plan, arena, threads, gemm, linear, loaded: true };
+        let engine = Engine { plan, arena, shared: Shared::default(), threads, gemm, linear, loaded: true };
         Ok(Cpu {
             net: net.clone(),
             engine,
@@ -436,6 +440,9 @@ impl Executor for Cpu {
     fn load(&mut self, kind: Kind, values: &ParamSet) -> Result<()> {
         values.check(&self.net)?;
         let buffer = self.values_of(kind)?;
+        if kind == Kind::Weights {
+            self.engine.shared = Shared::default();
+        }
         for (index, info) in self.net.params().iter().enumerate() {
             if let Some(tensor) = values.get(&info.name) {
                 self.engine.arena.get_mut(self.engine.plan.param(buffer, index)).copy_from_slice(&tensor.data);
@@ -448,7 +455,8 @@ impl Executor for Cpu {
     fn save(&mut self, kind: Kind) -> Result<ParamSet> {
         let buffer = self.values_of(kind)?;
         let tensors = self.net.params().iter().enumerate().map(|(index, info)| {
-            let data = self.engine.arena.get(self.engine.plan.param(buffer, index)).to_vec();
+            let found = self.engine.arena.get(self.engine.plan.param(buffer, index));
+            let data = if kind == Kind::Weights { self.engine.shared.or(index, found) } else { found }.to_vec();
             (info.name.clone(), Tensor { shape: info.shape.clone(), data })
         });
         Ok(ParamSet::new(tensors.collect()))
