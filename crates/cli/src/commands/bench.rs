@@ -77,13 +77,13 @@ impl Bench {
         let net = nets::resolve(&self.net)?;
         let mode = if self.mode == What::Train { Mode::Train } else { Mode::Infer };
         let engine = Engine::new(common.threads(), self.precision)?;
-        check_memory()?;
         let images = engine.images(self.batch, &net, mode)?;
         if self.assert {
             let found = Candidates::measure(&engine, &net, images, mode, self.iters)?;
             terminal::print(&if self.json { found.json() } else { found.text() })?;
             return found.assert();
         }
+        check_memory()?;
         let mut exec = engine.prepare(&net, images, mode)?;
         exec.load(Kind::Weights, &net.initial_params(0))?;
         let (steps, passes) = (self.steps(&net, images, &mut exec)?, passes(&exec, images, self.iters));

@@ -43,7 +43,7 @@ impl Engine {
                     None => pointwise::scale(target, x, *test, y),
                 },
                 OpPlan::Softmax => softmax::softmax(x, y),
-                OpPlan::LrnPooled => unreachable!("works in place"),
+                OpPlan::LrnPooled(_) => unreachable!("works in place"),
                 OpPlan::Conv(_) | OpPlan::Linear(_) | OpPlan::Local(_) => unreachable!("has parameters"),
             }
         });
@@ -56,7 +56,7 @@ impl Engine {
             OpPlan::Tanh => pointwise::tanh_in_place(x),
             _ => pointwise::relu_in_place(target, x),
         };
-        if !matches!(layer.op, OpPlan::Relu { fused: true, .. } | OpPlan::LrnPooled) {
+        if !matches!(layer.op, OpPlan::Relu { fused: true, .. } | OpPlan::LrnPooled(_)) {
             let y = self.arena.get_mut(output);
             self.threads.chunks(y, layer.output_len, &mut [], |_, x, _| kernel(x));
         }
@@ -123,7 +123,7 @@ impl Engine {
     /// Backward passes that scale each value of the gradient.
     fn data_in_place(&mut self, index: usize, n: usize, info: StepInfo) {
         let layer = &self.plan.layers[index];
-        if matches!(layer.op, OpPlan::Relu { masked: true, .. } | OpPlan::LrnPooled) {
+        if matches!(layer.op, OpPlan::Relu { masked: true, .. } | OpPlan::LrnPooled(_)) {
             return;
         }
         let target = self.gemm.target();

@@ -194,7 +194,7 @@ mod zmm {
         }
         #[inline(always)]
         unsafe fn larger(self, own_key: Self, x: Self, key: Self) -> (Self, Self) {
-            // Not "less or equal" is larger or not a number; a NaN that is best already only gives way to another.
+            // Nothing is larger than a NaN: one that is best already only gives way to another.
             let wins = unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x.0, self.0) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x.0, x.0) };
             unsafe { (Zmm(_mm512_mask_mov_ps(self.0, wins, x.0)), Zmm(_mm512_mask_mov_ps(own_key.0, wins, key.0))) }
         }

@@ -3,7 +3,7 @@
 use net::random::dropout_threshold;
 use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Mode, Op, Padding, Pair, Shape, Ties};
 
-use super::layout::MOST_NAMED;
+use super::layout::is_named;
 use super::memory::Buffer;
 use super::winograd::{self, Geometry, Tiled};
 use super::{Context, Pass};
@@ -35,7 +35,7 @@ pub(crate) enum OpPlan {
         mask: bool,
     },
     /// A normalisation that [`MaxPoolPlan::norm`] does.
-    LrnPooled,
+    LrnPooled(LrnNumbers),
     LrnWithin(WithinNumbers),
     MaxPool(MaxPoolPlan),
     AvgPool(PoolWindow),
@@ -459,7 +459,7 @@ fn lrn(context: &mut Context<'_>, op: &LrnAcross, input: Shape, around: Surround
     let flops = 2 * op.n + 8;
     if around.done_behind {
         simple(context, "fused", "the layer behind pools the rows as they are normalised", input.len(), flops);
-        return OpPlan::LrnPooled;
+        return OpPlan::LrnPooled(num);
     }
     context.scratch(if around.blocks { num.blocks_scratch_len() } else { num.scratch_len() });
     let reason = match (around.blocks, op.beta == 0.75) {
@@ -494,7 +494,7 @@ fn max_pool(context: &mut Context<'_>, op: &MaxPool, input: Shape, output: Shape
         (None, false) => "columns, then windows",
     };
     context.note(Pass::Forward, algorithm, "", (output.len() * area) as u64, 0);
-    let stored = op.ties == Ties::First && area <= if blocks { MOST_NAMED } else { 256 };
+    let stored = if blocks { is_named(op) } else { op.ties == Ties::First && area <= 256 };
     let backward = if stored && context.data_gradient {
         let len = (context.request.capacity * output.len()).div_ceil(size_of::<f32>());
         let reason = "one byte an output names the winner";

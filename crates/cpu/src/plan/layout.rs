@@ -1,6 +1,6 @@
 //! How a buffer's images lie, and which layers want which.
 
-use net::{Mode, Op, Ties};
+use net::{MaxPool, Op, Ties};
 
 use super::memory::Buffer;
 use super::{Context, Input};
@@ -44,13 +44,17 @@ pub(super) fn of(context: &Context<'_>, from: Layout, tiled: Option<usize>) -> (
             if from == Blocks && fits { (Blocks, Blocks) } else { (Planes, Planes) }
         }
         Op::MaxPool(op) => {
-            let named = op.kernel.r * op.kernel.s <= MOST_NAMED && op.ties == Ties::First;
-            let stored = named || !context.data_gradient || context.request.mode == Mode::Infer;
-            if from == Blocks && stored { (Blocks, Blocks) } else { (Planes, Planes) }
+            if from == Blocks && (is_named(op) || !context.data_gradient) {
+                (Blocks, Blocks)
+            } else {
+                (Planes, Planes)
+            }
         }
         _ => (Planes, Planes),
     }
 }
 
-/// The largest area of a pooling window whose elements a byte names, one value being left over.
-pub(super) const MOST_NAMED: usize = 255;
+/// Whether a byte names the winner of each window, one value being left over for nobody.
+pub(super) fn is_named(pool: &MaxPool) -> bool {
+    pool.ties == Ties::First && pool.kernel.r * pool.kernel.s <= 255
+}

@@ -22,7 +22,6 @@ use net::{Mode, Net, Op};
 
 use crate::arena::{ALIGN, Slot};
 use crate::kernels::gemm::Gemm;
-use crate::kernels::lrn::LrnNumbers;
 
 /// Everything that the executor walks.
 #[derive(Debug)]
@@ -59,8 +58,6 @@ pub(crate) enum Input {
 /// One layer.
 #[derive(Debug)]
 pub(crate) struct LayerPlan {
-    /// Its place in the net.
-    pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) input: Input,
@@ -251,8 +248,8 @@ fn plan_layer(context: &mut Context<'_>, layers: &mut Vec<LayerPlan>) {
         }
     };
     let blocks = reads == Layout::Blocks;
-    let normalises = layers.last().and_then(|before| match (&before.op, &net.layers()[before.index].op) {
-        (OpPlan::LrnPooled, Op::Lrn(op)) => Some(LrnNumbers::new(op, net.input_of(before.index).c)),
+    let normalises = layers.last().and_then(|before| match before.op {
+        OpPlan::LrnPooled(num) => Some(num),
         _ => None,
     });
     let in_place = works_in_place(request, index);
@@ -270,7 +267,6 @@ fn plan_layer(context: &mut Context<'_>, layers: &mut Vec<LayerPlan>) {
         before.kept = false;
     }
     layers.push(LayerPlan {
-        index,
         name: net.layers()[index].name.clone(),
         kind: net.layers()[index].op.kind(),
         input,
@@ -303,8 +299,8 @@ fn is_pooled_on_the_way(context: &Context<'_>) -> bool {
     let (request, index) = (context.request, context.layer);
     let layers = request.net.layers();
     let Some(Op::MaxPool(pool)) = layers.get(index + 1).map(|layer| &layer.op) else { return false };
-    let named = pool.kernel.r * pool.kernel.s <= layout::MOST_NAMED && pool.ties == net::Ties::First;
-    matches!(layers[index].op, Op::Lrn(_)) && !request.inspect && (named || request.mode == Mode::Infer)
+    let named = layout::is_named(pool) || request.mode == Mode::Infer;
+    matches!(layers[index].op, Op::Lrn(_)) && !request.inspect && named
 }
 
 /// Whether what the last of `layers` has written is a ReLU's output that has taken the place of its input.
@@ -405,7 +401,7 @@ fn place_gradients(context: &mut Context<'_>, layers: &mut [LayerPlan], learns_f
             continue;
         }
         let at = 2 * count - 1 - index;
-        let pointwise = matches!(layer.op, OpPlan::Relu { .. } | OpPlan::Tanh | OpPlan::Dropout { .. } | OpPlan::LrnPooled);
+        let pointwise = matches!(layer.op, OpPlan::Relu { .. } | OpPlan::Tanh | OpPlan::Dropout { .. } | OpPlan::LrnPooled(_));
         // The layer below reads it a moment later; the gradient by the pixels stays.
         let last = if index == 0 { 2 * count } else { at + 1 };
         layer.dx = Some(match dy {

@@ -142,7 +142,7 @@ by_isa! {
     }
 }
 
-/// Pairs of the rows `x[row, inputs]`, as [`rows_by_rows`] reads them.
+/// Pairs of the rows `x[row, inputs]`, as [`dots`] reads them.
 pub(super) fn pack_rows(hardware: bool, target: Target, x: &[f32], inputs: usize, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if hardware {
@@ -156,7 +156,7 @@ pub(super) fn pack_rows(hardware: bool, target: Target, x: &[f32], inputs: usize
     pack_rows_emulated(target, x, inputs, out);
 }
 
-/// Words that are added up side by side in [`dot`].
+/// Words that are added up side by side in [`dots`].
 const LANES: usize = 16;
 
 /// `Σ a · b` over pairs: 16 partial sums in ascending order, then added in halves.
