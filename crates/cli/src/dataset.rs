@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use data::{BadImages, Dataset, Image, OpenOptions, Source};
+use data::{BadImages, Content, Dataset, OpenOptions, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
@@ -131,11 +131,11 @@ impl Source for Relabelled {
         self.source.name(index)
     }
 
-    fn read(&self, index: usize) -> data::Result<Image> {
-        self.source.read(index)
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
+        self.source.fetch(index, buffer)
     }
 
-    fn read_into(&self, index: usize, image: &mut Image) -> data::Result<()> {
-        self.source.read_into(index, image)
+    fn announce(&self, indices: &[u32]) {
+        self.source.announce(indices);
     }
 }

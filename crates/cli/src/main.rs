@@ -60,6 +60,7 @@ enum Command {
     Describe(commands::describe::Describe),
     Plan(commands::plan::Plan),
     Bench(commands::bench::Bench),
+    Data(commands::data::Data),
     Recipe(commands::recipe::Show),
     Completions(commands::completions::Completions),
 }
@@ -73,6 +74,7 @@ impl Cli {
             Command::Describe(command) => command.run(),
             Command::Plan(command) => command.run(&self.common),
             Command::Bench(command) => command.run(&self.common),
+            Command::Data(command) => command.run(&self.common),
             Command::Recipe(command) => command.run(),
             Command::Completions(command) => command.run(),
         }

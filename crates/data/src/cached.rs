@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use crate::{Fit, Image, Preprocessing, Resizer, Result, Source};
+use crate::{Content, Fit, Image, Preprocessing, Resizer, Result, Source};
 
 /// A budget for [`cached`] that holds 50,000 images of 32 × 32, or 20,000 of 64 × 64.
 pub const CACHE_BYTES: usize = 256 << 20;
@@ -33,16 +33,15 @@ struct Cached {
 }
 
 impl Cached {
-    /// Keeps the stored square of `image`, and makes `image` that square. An image that the preprocessing will refuse stays.
-    fn keep(&self, index: usize, image: &mut Image) {
+    /// Keeps the stored square of `image`, and returns it; `None` for an image that the preprocessing will refuse.
+    fn keep(&self, index: usize, image: &Image) -> Option<&[u8]> {
         let p = &self.preprocessing;
-        let Ok(placement) = p.place(image) else { return };
+        let placement = p.place(image.width, image.height).ok()?;
         let mut square = Vec::new();
         let region = placement.square(p.stored);
-        Resizer::default().resize(image, placement.width, placement.height, p.filter, region, &mut square);
-        *image = Image { width: p.stored, height: p.stored, rgb: square };
-        // Another thread may have been faster; it kept the same.
-        let _ = self.squares[index].set(image.rgb.as_slice().into());
+        Resizer::default().resize(image.into(), placement.width, placement.height, p.filter, region, &mut square);
+        // Where another thread is faster, it keeps the same.
+        Some(self.squares[index].get_or_init(|| square.into()))
     }
 }
 
@@ -59,21 +58,19 @@ impl Source for Cached {
         self.source.name(index)
     }
 
-    fn read(&self, index: usize) -> Result<Image> {
-        let mut image = Image::default();
-        self.read_into(index, &mut image)?;
-        Ok(image)
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
+        let (width, height) = (self.preprocessing.stored, self.preprocessing.stored);
+        if let Some(rgb) = self.squares[index].get() {
+            return Ok(Content::Pixels { width, height, rgb });
+        }
+        let image = self.source.read(index)?;
+        if let Some(rgb) = self.keep(index, &image) {
+            return Ok(Content::Pixels { width, height, rgb });
+        }
+        Ok(image.keep_in(buffer))
     }
 
-    fn read_into(&self, index: usize, image: &mut Image) -> Result<()> {
-        if let Some(square) = self.squares[index].get() {
-            (image.width, image.height) = (self.preprocessing.stored, self.preprocessing.stored);
-            image.rgb.clear();
-            image.rgb.extend_from_slice(square);
-            return Ok(());
-        }
-        self.source.read_into(index, image)?;
-        self.keep(index, image);
-        Ok(())
+    fn announce(&self, indices: &[u32]) {
+        self.source.announce(indices);
     }
 }

@@ -17,8 +17,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// A folder that is no data set.
-    #[error("{} is no data set: {found}; known are DIR/train/CLASS/* with DIR/val/CLASS/*, and DIR/CLASS/*", path.display())]
+    /// A path that is no data set.
+    #[error("{} is no data set: {found}; known are{}", path.display(), crate::layouts::forms())]
     Layout {
         /// The folder.
         path: PathBuf,

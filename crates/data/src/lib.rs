@@ -13,7 +13,7 @@ mod cached;
 mod decode;
 mod eigen;
 mod error;
-mod folders;
+mod layouts;
 mod list;
 mod loader;
 mod pipeline;
@@ -25,15 +25,15 @@ mod statistics;
 
 pub use bad::{BadImage, BadImages};
 pub use cached::{CACHE_BYTES, cached, cached_bytes};
-pub use decode::{Fault, decode, decode_file};
+pub use decode::{Fault, decode};
 pub use error::Error;
-pub use folders::{OpenOptions, open};
+pub use layouts::{OpenOptions, open};
 pub use list::list_images;
 pub use loader::{EvalLoader, Loaded, LoaderOptions, TrainLoader};
 pub use pipeline::{Pipeline, Views};
 pub use preprocessing::{Channels, ColourNoise, Fit, Mean, Order, Preprocessing, Std};
-pub use resize::{Filter, Region, Resizer};
-pub use source::{Dataset, Image, Source};
+pub use resize::{Filter, Part, Region, Resizer};
+pub use source::{Content, Dataset, Image, Source, fetch_file};
 pub use statistics::Statistics;
 
 /// The result of everything in this crate.

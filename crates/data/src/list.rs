@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::folders::{entries, is_image};
+use crate::layouts::folders::{entries, is_image};
 use crate::{Error, Result};
 
 /// Folders deeper than this are a loop of links.

@@ -3,7 +3,7 @@
 use net::Shape;
 use net::random::{Purpose, Stream};
 
-use crate::{Channels, ColourNoise, Error, Fault, Image, Mean, Preprocessing, Region, Resizer, Result, Statistics, Std};
+use crate::{Channels, ColourNoise, Error, Fault, Image, Mean, Part, Preprocessing, Region, Resizer, Result, Statistics, Std};
 
 /// Which crops of an image are shown in testing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Pipeline {
     pub fn test_views(&self, image: &Image, views: Views, out: &mut [f32]) -> Result<(), Fault> {
         assert_eq!(out.len(), views.count() * self.input.len(), "room for {} views of {}", views.count(), self.input);
         let mut prepared = Prepared::default();
-        self.prepare_test(image, views, &mut Resizer::default(), &mut prepared)?;
+        self.prepare_test(image.into(), views, &mut Resizer::default(), &mut prepared)?;
         for (view, out) in out.chunks_exact_mut(self.input.len()).enumerate() {
             self.write(&prepared, view, out);
         }
@@ -182,13 +182,13 @@ impl Pipeline {
     /// The crop of a training image.
     pub(crate) fn prepare_train(
         &self,
-        image: &Image,
+        image: Part<'_>,
         draw: Draw,
         resizer: &mut Resizer,
         out: &mut Prepared,
     ) -> Result<(), Fault> {
         let p = &self.preprocessing;
-        let placement = p.place(image)?;
+        let placement = p.place(image.width, image.height)?;
         let (h, w) = (self.input.h, self.input.w);
         let (origin, place) = if p.random_crop {
             let (origin, tall, wide) = placement.roams(p.stored);
@@ -209,13 +209,13 @@ impl Pipeline {
     /// The pixels and views of a test image.
     pub(crate) fn prepare_test(
         &self,
-        image: &Image,
+        image: Part<'_>,
         views: Views,
         resizer: &mut Resizer,
         out: &mut Prepared,
     ) -> Result<(), Fault> {
         let p = &self.preprocessing;
-        let placement = p.place(image)?;
+        let placement = p.place(image.width, image.height)?;
         let (oy, ox) = placement.origin;
         let centre = self.centre();
         let region = match views {

@@ -3,7 +3,7 @@
 use net::Shape;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Fault, Filter, Image, Region, Result};
+use crate::{Error, Fault, Filter, Region, Result};
 
 /// Everything between a decoded image and the input of a net.
 ///
@@ -207,21 +207,19 @@ impl Preprocessing {
         !matches!(self.mean, Mean::None | Mean::Values(_)) || self.std == Std::Channels || self.colour_noise.is_some()
     }
 
-    /// Where the stored square of `image` lies.
+    /// Where the stored square of an image of `width × height` lies.
     ///
     /// # Errors
     /// [`Fault::Size`] for [`Fit::AsIs`] and an image of another size.
-    pub(crate) fn place(&self, image: &Image) -> Result<Placement, Fault> {
+    pub(crate) fn place(&self, width: usize, height: usize) -> Result<Placement, Fault> {
         let side = self.stored;
         let (width, height) = match self.fit {
-            Fit::AsIs if (image.width, image.height) != (side, side) => {
-                return Err(Fault::Size { width: image.width, height: image.height, side });
-            }
+            Fit::AsIs if (width, height) != (side, side) => return Err(Fault::Size { width, height, side }),
             Fit::Warp | Fit::AsIs => (side, side),
             Fit::Crop | Fit::ShorterSide => {
-                let shorter = image.width.min(image.height);
+                let shorter = width.min(height);
                 let scaled = |length: usize| (2 * side * length + shorter) / (2 * shorter);
-                (scaled(image.width), scaled(image.height))
+                (scaled(width), scaled(height))
             }
         };
         let origin = ((height - side) / 2, (width - side) / 2);

@@ -132,7 +132,27 @@ fn clip(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// Part of an image: rows of `stride` values, the first of which is source row `top` and begins with source column `left`.
+/// An image of which only a rectangle is at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Pixels in a row of the whole image.
+    pub width: usize,
+    /// Rows of the whole image.
+    pub height: usize,
+    /// What is at hand of it.
+    pub region: Region,
+    /// `[region.height, region.width, 3]`
+    pub rgb: &'a [u8],
+}
+
+impl<'a> From<&'a Image> for Part<'a> {
+    fn from(image: &'a Image) -> Part<'a> {
+        let Image { width, height, rgb } = image;
+        Part { width: *width, height: *height, region: Region { x: 0, y: 0, width: *width, height: *height }, rgb }
+    }
+}
+
+/// Rows of `stride` values, the first of which is source row `top` and begins with source column `left`.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
     values: &'a [u8],
@@ -157,12 +177,13 @@ impl Resizer {
     /// 3]`, into `out`, which is overwritten.
     ///
     /// # Panics
-    /// Where the image is empty or the region lies outside of `width × height`.
-    pub fn resize(&mut self, image: &Image, width: usize, height: usize, filter: Filter, region: Region, out: &mut Vec<u8>) {
-        assert!(image.width > 0 && image.height > 0 && image.rgb.len() == 3 * image.width * image.height, "an image");
+    /// Where the image is empty, the region lies outside of `width × height`, or what [`Resizer::needs`] says is not at hand.
+    pub fn resize(&mut self, image: Part<'_>, width: usize, height: usize, filter: Filter, region: Region, out: &mut Vec<u8>) {
+        let held = image.region;
+        assert!(image.width > 0 && image.height > 0 && image.rgb.len() == 3 * held.width * held.height, "an image");
         assert!(region.x + region.width <= width && region.y + region.height <= height, "{region:?} of {width} × {height}");
         let (wide, tall) = (image.width != width, image.height != height);
-        let source = Rows { values: &image.rgb, stride: 3 * image.width, top: 0, left: 0 };
+        let source = Rows { values: image.rgb, stride: 3 * held.width, top: held.y, left: held.x };
         let (rows, columns) = (region.y..region.y + region.height, region.x..region.x + region.width);
         out.clear();
         if wide {
@@ -193,7 +214,7 @@ impl Resizer {
 }
 
 /// Which pass comes first where both are needed. The values in between are rounded and clipped, so it matters.
-fn vertical_first(image: &Image, width: usize, height: usize) -> bool {
+fn vertical_first(image: Part<'_>, width: usize, height: usize) -> bool {
     image.height.saturating_sub(height) > 2 * image.width.saturating_sub(width)
 }
 
@@ -201,7 +222,9 @@ fn vertical_first(image: &Image, width: usize, height: usize) -> bool {
 fn copy(source: Rows, rows: Range<usize>, columns: Range<usize>, out: &mut Vec<u8>) {
     out.reserve(3 * rows.len() * columns.len());
     for y in rows {
-        out.extend_from_slice(&source.values[(y - source.top) * source.stride + 3 * columns.start..][..3 * columns.len()]);
+        out.extend_from_slice(
+            &source.values[(y - source.top) * source.stride + 3 * (columns.start - source.left)..][..3 * columns.len()],
+        );
     }
 }
 

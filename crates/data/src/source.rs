@@ -1,9 +1,12 @@
 //! Images, where they come from, and data sets made of them.
 
 use std::borrow::Cow;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::Result;
+use crate::{Error, Fault, Result, decode};
 
 /// A picture: 8-bit sRGB, three values a pixel, rows from the top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,9 +19,38 @@ pub struct Image {
     pub rgb: Vec<u8>,
 }
 
+impl Image {
+    /// The image as what a source fetches, its pixels kept in `buffer`.
+    pub fn keep_in(self, buffer: &mut Vec<u8>) -> Content<'_> {
+        *buffer = self.rgb;
+        Content::Pixels { width: self.width, height: self.height, rgb: buffer }
+    }
+}
+
+/// What a source keeps of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// The bytes of an image file.
+    Encoded {
+        /// The whole file.
+        bytes: &'a [u8],
+        /// Whether the orientation that the file states is applied.
+        exif: bool,
+    },
+    /// Pixels, ready to be used.
+    Pixels {
+        /// Pixels in a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// `[h, w, 3]`: red, green, blue.
+        rgb: &'a [u8],
+    },
+}
+
 /// One split of a data set: labelled images by index.
 ///
-/// What `read` gives for an index never changes during a run, whoever asks and however often.
+/// What `fetch` gives for an index never changes during a run, whoever asks and however often.
 pub trait Source: Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
@@ -34,19 +66,50 @@ pub trait Source: Send + Sync {
     /// What to call image `index` in a message: a path, or `scenes/train/00017`.
     fn name(&self, index: usize) -> Cow<'_, str>;
 
-    /// Decodes or renders image `index`.
+    /// Reads or renders image `index`, undecoded. What it returns lies in the source's own memory or in `buffer`, which is
+    /// overwritten and may be used again.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] or [`crate::Error::Image`]: the image cannot be read.
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>>;
+
+    /// Says that these images will be fetched soon, in this order: a chance to have the disk read ahead.
+    fn announce(&self, indices: &[u32]) {
+        let _ = indices;
+    }
+
+    /// Fetches and decodes image `index`.
     ///
     /// # Errors
     /// [`crate::Error::File`] or [`crate::Error::Image`]: the image cannot be read or is none.
-    fn read(&self, index: usize) -> Result<Image>;
+    fn read(&self, index: usize) -> Result<Image> {
+        let mut buffer = Vec::new();
+        let content = self.fetch(index, &mut buffer)?;
+        content.decode().map_err(|source| Error::Image { name: self.name(index).into_owned(), source })
+    }
+}
 
-    /// As [`Source::read`], into an image whose memory may be used again. After an error `image` holds anything.
+/// An image file as what a source fetches, its bytes kept in `buffer`.
+///
+/// # Errors
+/// [`crate::Error::File`]
+pub fn fetch_file<'a>(path: &Path, exif: bool, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
+    buffer.clear();
+    let read = fs::File::open(path).and_then(|mut file| file.read_to_end(buffer));
+    read.map_err(|source| Error::File { name: path.display().to_string(), source })?;
+    Ok(Content::Encoded { bytes: buffer, exif })
+}
+
+impl Content<'_> {
+    /// The picture.
     ///
     /// # Errors
-    /// As [`Source::read`].
-    fn read_into(&self, index: usize, image: &mut Image) -> Result<()> {
-        *image = self.read(index)?;
-        Ok(())
+    /// Where the bytes are not a whole image of a known format.
+    pub fn decode(&self) -> Result<Image, Fault> {
+        match *self {
+            Content::Encoded { bytes, exif } => decode(bytes, exif),
+            Content::Pixels { width, height, rgb } => Ok(Image { width, height, rgb: rgb.to_vec() }),
+        }
     }
 }
 
@@ -57,6 +120,8 @@ pub struct Dataset {
     pub name: String,
     /// Class names; a label is an index into them.
     pub classes: Vec<String>,
+    /// What the classes are called in words, such as `tench, Tinca tinca` for `n01440764`; one for each class, or none.
+    pub words: Vec<String>,
     /// Images to learn from.
     pub train: Arc<dyn Source>,
     /// Images to validate on; may be empty.

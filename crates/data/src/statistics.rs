@@ -105,6 +105,7 @@ impl Sums {
 /// The memory of one measuring thread.
 #[derive(Default)]
 struct Scratch {
+    bytes: Vec<u8>,
     image: Image,
     square: Vec<u8>,
     resizer: Resizer,
@@ -113,11 +114,11 @@ struct Scratch {
 impl Scratch {
     /// Image `index` at its stored size, `[side, side, c]`.
     fn square(&mut self, source: &dyn Source, p: &Preprocessing, index: usize) -> Result<&[u8]> {
-        source.read_into(index, &mut self.image)?;
         let named = |fault: Fault| Error::Image { name: source.name(index).into_owned(), source: fault };
-        let placement = p.place(&self.image).map_err(named)?;
+        self.image = source.fetch(index, &mut self.bytes)?.decode().map_err(named)?;
+        let placement = p.place(self.image.width, self.image.height).map_err(named)?;
         let region = placement.square(p.stored);
-        self.resizer.resize(&self.image, placement.width, placement.height, p.filter, region, &mut self.square);
+        self.resizer.resize((&self.image).into(), placement.width, placement.height, p.filter, region, &mut self.square);
         if p.channels == Channels::Grey {
             let pixels = self.square.len() / 3;
             for i in 0..pixels {

@@ -147,12 +147,14 @@ fn a_header_without_data_is_refused_at_once() {
 #[test]
 fn text_with_an_image_extension_says_that_it_is_text() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("poem.jpg");
+    let path = folder.path().join("class/poem.jpg");
+    std::fs::create_dir(folder.path().join("class")).expect("a folder");
     std::fs::write(&path, "Roses are red,\nviolets are blue.\n").expect("written");
-    let error = data::decode_file(&path, true).expect_err("no image");
-    let bad = error.bad_image().expect("about an image");
+    let source = data::open(folder.path(), &data::OpenOptions::default()).expect("a class folder").train;
+    let bad = source.read(0).expect_err("no image").bad_image().expect("about an image");
     assert_eq!(bad.name, path.display().to_string());
     assert_eq!(bad.reason, "not an image: expected JPEG, PNG, WebP or BMP, found text");
-    let missing = data::decode_file(&folder.path().join("gone.jpg"), true).expect_err("no file");
-    assert!(missing.bad_image().is_some_and(|bad| bad.name.ends_with("gone.jpg")));
+    std::fs::remove_file(&path).expect("removed");
+    let missing = source.read(0).expect_err("no file").bad_image().expect("about a file");
+    assert!(missing.name.ends_with("poem.jpg") && missing.reason != bad.reason, "{missing}");
 }

@@ -143,9 +143,9 @@ fn crops_reach_every_place_and_no_other() {
         fn name(&self, index: usize) -> std::borrow::Cow<'_, str> {
             index.to_string().into()
         }
-        fn read(&self, _: usize) -> data::Result<Image> {
+        fn fetch<'a>(&'a self, _: usize, buffer: &'a mut Vec<u8>) -> data::Result<data::Content<'a>> {
             let rgb = (0..STORED * STORED).flat_map(|i| [(i / STORED) as u8, (i % STORED) as u8, 0]).collect();
-            Ok(Image { width: STORED, height: STORED, rgb })
+            Ok(Image { width: STORED, height: STORED, rgb }.keep_in(buffer))
         }
     }
     let p = Preprocessing { flip: true, ..plain() };
@@ -239,8 +239,8 @@ fn shorter_side_lets_training_crops_roam() {
         fn name(&self, _: usize) -> std::borrow::Cow<'_, str> {
             "one".into()
         }
-        fn read(&self, _: usize) -> data::Result<Image> {
-            Ok(self.0.clone())
+        fn fetch<'a>(&'a self, _: usize, buffer: &'a mut Vec<u8>) -> data::Result<data::Content<'a>> {
+            Ok(self.0.clone().keep_in(buffer))
         }
     }
     let source = Arc::new(One(Image { width: 200, height: 20, rgb }));

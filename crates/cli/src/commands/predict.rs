@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use data::{BadImages, Dataset, EvalLoader, Image, LoaderOptions, Source, Views};
+use data::{BadImages, Content, Dataset, EvalLoader, LoaderOptions, Source, Views};
 use net::{Executor, Precision};
 use report::format;
 use serde_json::json;
@@ -178,10 +178,10 @@ impl Source for Inputs {
         }
     }
 
-    fn read(&self, index: usize) -> data::Result<Image> {
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
         match &self.inputs[index] {
-            Input::File(path) => data::decode_file(path, self.exif),
-            Input::Scene(scene) => self.scenes.val.read(*scene),
+            Input::File(path) => data::fetch_file(path, self.exif, buffer),
+            Input::Scene(scene) => self.scenes.val.fetch(*scene, buffer),
         }
     }
 }

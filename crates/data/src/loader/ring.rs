@@ -10,7 +10,7 @@ use net::Batch;
 
 use super::Loaded;
 use crate::pipeline::Prepared;
-use crate::{BadImage, BadImages, Error, Image, Pipeline, Resizer, Result, Source, Views};
+use crate::{BadImage, BadImages, Content, Error, Image, Part, Pipeline, Region, Resizer, Result, Source, Views};
 
 /// Where a batch stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,14 @@ pub(super) struct Ring {
     /// Why not all threads started; fewer are enough.
     refused: Option<std::io::Error>,
     slots: usize,
+}
+
+/// The memory of one thread.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    image: Image,
+    resizer: Resizer,
 }
 
 /// What of an image's row a claim takes along.
@@ -217,9 +225,9 @@ impl Shared {
     /// What a thread does until the ring is dropped or the agenda ends.
     fn fill(&self) {
         let guard = Guard(self);
-        let (mut image, mut resizer) = (Image::default(), Resizer::default());
+        let mut scratch = Scratch::default();
         while let Some(mut claim) = self.claim() {
-            let error = self.prepare(&mut claim, &mut image, &mut resizer).err();
+            let error = self.prepare(&mut claim, &mut scratch).err();
             let Some(slot) = self.settle(claim, error) else { continue };
             let (sequence, ready, rows) = self.assemble(slot);
             let mut state = self.lock();
@@ -262,17 +270,25 @@ impl Shared {
         }
     }
 
-    fn prepare(&self, claim: &mut Claim, image: &mut Image, resizer: &mut Resizer) -> Result<()> {
+    fn prepare(&self, claim: &mut Claim, scratch: &mut Scratch) -> Result<()> {
         let index = claim.image as usize;
-        self.source.read_into(index, image)?;
-        let prepared = match self.task {
-            Task::Test(views) => self.pipeline.prepare_test(image, views, resizer, &mut claim.prepared),
-            Task::Train { seed } => {
-                let draw = self.pipeline.draw(seed, claim.heading.epoch, claim.heading.position + claim.row, claim.image);
-                self.pipeline.prepare_train(image, draw, resizer, &mut claim.prepared)
+        let named = |source| Error::Image { name: self.source.name(index).into_owned(), source };
+        let content = self.source.fetch(index, &mut scratch.bytes)?;
+        let image = match content {
+            Content::Pixels { width, height, rgb } => Part { width, height, region: Region { x: 0, y: 0, width, height }, rgb },
+            Content::Encoded { .. } => {
+                scratch.image = content.decode().map_err(named)?;
+                (&scratch.image).into()
             }
         };
-        prepared.map_err(|source| Error::Image { name: self.source.name(index).into_owned(), source })
+        let prepared = match self.task {
+            Task::Test(views) => self.pipeline.prepare_test(image, views, &mut scratch.resizer, &mut claim.prepared),
+            Task::Train { seed } => {
+                let draw = self.pipeline.draw(seed, claim.heading.epoch, claim.heading.position + claim.row, claim.image);
+                self.pipeline.prepare_train(image, draw, &mut scratch.resizer, &mut claim.prepared)
+            }
+        };
+        prepared.map_err(named)
     }
 
     /// Puts a row back; the whole slot if it was the last one.

@@ -22,7 +22,7 @@ use canvas::{Brush, Canvas, Pose, Under};
 use colour::Palette;
 use dice::Dice;
 
-use crate::{Dataset, Image, Result, Source};
+use crate::{Content, Dataset, Result, Source};
 
 /// Pixels of an image's side.
 pub const SIDE: usize = 56;
@@ -46,6 +46,7 @@ pub fn dataset(seed: u64) -> Dataset {
     Dataset {
         name: "scenes".into(),
         classes: things::THINGS.iter().map(|thing| thing.name.into()).collect(),
+        words: Vec::new(),
         train: Arc::new(Scenes { seed, split: Split::Train, images: TRAIN_IMAGES }),
         val: Arc::new(Scenes { seed, split: Split::Val, images: VAL_IMAGES }),
         notes: Vec::new(),
@@ -76,18 +77,11 @@ impl Source for Scenes {
         format!("scenes/{split}/{index:05}").into()
     }
 
-    fn read(&self, index: usize) -> Result<Image> {
-        let mut image = Image::default();
-        self.read_into(index, &mut image)?;
-        Ok(image)
-    }
-
-    fn read_into(&self, index: usize, image: &mut Image) -> Result<()> {
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
         let pixels = render(self.seed, self.split, index as u32, self.label(index)).pixels;
-        (image.width, image.height) = (SIDE, SIDE);
-        image.rgb.clear();
-        image.rgb.extend(pixels.iter().flatten().map(|&c| (c * 255.0 + 0.5).clamp(0.0, 255.0) as u8));
-        Ok(())
+        buffer.clear();
+        buffer.extend(pixels.iter().flatten().map(|&c| (c * 255.0 + 0.5).clamp(0.0, 255.0) as u8));
+        Ok(Content::Pixels { width: SIDE, height: SIDE, rgb: buffer })
     }
 }
 
@@ -149,6 +143,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::Image;
 
     /// Fowler, Noll and Vo's 64-bit hash (FNV-1a).
     fn fnv(bytes: &[u8]) -> u64 {

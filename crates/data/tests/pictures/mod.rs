@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use data::{Error, Fault, Image, Result, Source};
+use data::{Content, Error, Fault, Image, Result, Source};
 use net::random::{Purpose, Stream};
 
 /// `images` pictures of sizes about `side`, noise on a slope; those in `bad` cannot be read.
@@ -33,7 +33,7 @@ impl Source for Pictures {
         format!("picture {index:03}").into()
     }
 
-    fn read(&self, index: usize) -> Result<Image> {
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
         if self.bad.contains(&index) {
             let source = Fault::NotAnImage { found: "a test".into() };
             return Err(Error::Image { name: self.name(index).into_owned(), source });
@@ -43,6 +43,6 @@ impl Source for Pictures {
         let (width, height) = (self.side + stretch(0), self.side + stretch(1));
         let level = stream.u32(2) as u8 / 2;
         let rgb = (0..3 * width * height).map(|i| level + (stream.u32(4 + i as u32) >> 25) as u8).collect();
-        Ok(Image { width, height, rgb })
+        Ok(Image { width, height, rgb }.keep_in(buffer))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cpu::Cpu;
-use data::{BadImages, Dataset, Image, Source};
+use data::{BadImages, Content, Dataset, Image, Source};
 use net::random::{Purpose, Stream};
 use net::{Mode, Net};
 use train::checkpoint::Saved;
@@ -95,7 +95,7 @@ impl Source for Quarters {
         format!("quarters/{}/{index:02}", self.split).into()
     }
 
-    fn read(&self, index: usize) -> data::Result<Image> {
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
         let (label, stream) = (self.label(index) as usize, Stream::new(5, Purpose::Test, 0, self.split, index as u32));
         let rgb = (0..300)
             .map(|i| {
@@ -104,7 +104,7 @@ impl Source for Quarters {
                 (stream.below(i as u32, 120) + if bright { 130 } else { 0 }) as u8
             })
             .collect();
-        Ok(Image { width: 10, height: 10, rgb })
+        Ok(Image { width: 10, height: 10, rgb }.keep_in(buffer))
     }
 }
 
@@ -112,6 +112,7 @@ pub(crate) fn dataset() -> Dataset {
     Dataset {
         name: "quarters".into(),
         classes: ["top left", "top right", "bottom left", "bottom right"].map(String::from).to_vec(),
+        words: vec![],
         train: Arc::new(Quarters { images: TRAIN, split: 0 }),
         val: Arc::new(Quarters { images: VAL, split: 1 }),
         notes: vec!["made up".into()],

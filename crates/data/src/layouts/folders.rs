@@ -10,26 +10,10 @@ use std::sync::Arc;
 
 use net::random::{Purpose, Stream, permutation};
 
+use super::{OpenOptions, name_of};
 use crate::decode::{Format, SNIFFED_BYTES};
 use crate::error::{count, some};
-use crate::{Dataset, Error, Image, Result, Source, decode_file};
-
-/// How a folder is opened.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenOptions {
-    /// Decides which images of a single folder are for validation.
-    pub seed: u64,
-    /// The share of a single folder's images that is for validation, class by class; in `[0, 1)`.
-    pub val_fraction: f64,
-    /// Whether the orientation that a file states is applied.
-    pub exif: bool,
-}
-
-impl Default for OpenOptions {
-    fn default() -> OpenOptions {
-        OpenOptions { seed: 0, val_fraction: 0.1, exif: true }
-    }
-}
+use crate::{Content, Dataset, Error, Result, Source, fetch_file};
 
 /// What the validation folder may be called, the best first.
 const VALIDATION: [&str; 3] = ["val", "validation", "test"];
@@ -42,16 +26,11 @@ const VALIDATION: [&str; 3] = ["val", "validation", "test"];
 ///
 /// # Errors
 /// Where the folder is none of these, a class has no images, or validation has classes that training lacks.
-pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
-    if !(0.0..1.0).contains(&options.val_fraction) {
-        return Err(Error::Split(options.val_fraction));
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>> {
+    if !path.is_dir() {
+        return Ok(None);
     }
-    let metadata = fs::metadata(path).map_err(|source| Error::Path { path: path.into(), source })?;
-    if !metadata.is_dir() {
-        return Err(Error::Layout { path: path.into(), found: "it is a file".into() });
-    }
-    let name = fs::canonicalize(path).ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
-    let name = name.unwrap_or_else(|| path.display().to_string());
+    let name = name_of(path);
     let mut notes = Vec::new();
     let train_path = path.join("train");
     let validation = VALIDATION.iter().find(|folder| path.join(folder).is_dir());
@@ -79,7 +58,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     };
     let classes = train.classes.iter().map(|class| class.name.clone()).collect();
     let source = |scan: Scan| Arc::new(Folder::new(scan, options.exif));
-    Ok(Dataset { name, classes, train: source(train), val: source(val), notes })
+    Ok(Some(Dataset { name, classes, words: Vec::new(), train: source(train), val: source(val), notes }))
 }
 
 /// Class folders and the images in them.
@@ -322,7 +301,7 @@ impl Source for Folder {
         Cow::Owned(self.path(index).display().to_string())
     }
 
-    fn read(&self, index: usize) -> Result<Image> {
-        decode_file(&self.path(index), self.exif)
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
+        fetch_file(&self.path(index), self.exif, buffer)
     }
 }
