@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use crate::{Content, Fit, Image, Preprocessing, Resizer, Result, Source};
+use crate::{Content, Fit, Image, Preprocessing, Resizer, Result, Source, Statistics};
 
 /// A budget for [`cached`] that holds 50,000 images of 32 × 32, or 20,000 of 64 × 64.
 pub const CACHE_BYTES: usize = 256 << 20;
@@ -72,5 +72,13 @@ impl Source for Cached {
 
     fn announce(&self, indices: &[u32]) {
         self.source.announce(indices);
+    }
+
+    fn measured(&self, preprocessing: &Preprocessing) -> Option<Statistics> {
+        self.source.measured(preprocessing)
+    }
+
+    fn remark(&self, preprocessing: &Preprocessing) -> Option<String> {
+        self.source.remark(preprocessing)
     }
 }

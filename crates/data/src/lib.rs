@@ -16,6 +16,7 @@ mod error;
 mod layouts;
 mod list;
 mod loader;
+pub mod pack;
 mod pipeline;
 mod preprocessing;
 mod resize;

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -42,6 +43,17 @@ impl Mapped {
     /// Its content.
     pub fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Says that a part of the file will be read soon: a chance for the system to read it ahead.
+    pub fn will_need(&self, part: Range<usize>) {
+        #[cfg(unix)]
+        if part.start <= part.end && part.end <= self.map.len() {
+            // Advice that is not taken changes nothing but the speed.
+            let _ = self.map.advise_range(memmap2::Advice::WillNeed, part.start, part.len());
+        }
+        #[cfg(not(unix))]
+        let _ = part;
     }
 
     /// The BLAKE3 digest of its content, as [`crate::digest`] gives it.

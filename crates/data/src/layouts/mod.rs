@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::{Dataset, Error, Result};
 
 pub(crate) mod folders;
+pub(crate) mod pack;
 
 /// How a data set is opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +34,10 @@ struct Layout {
 }
 
 /// Tried in this order. Class folders come last: what they make of a folder that is no data set is the error that is shown.
-const LAYOUTS: &[Layout] =
-    &[Layout { form: "DIR/train/CLASS/* with DIR/val/CLASS/*, or DIR/CLASS/*: class folders", open: folders::open }];
+const LAYOUTS: &[Layout] = &[
+    Layout { form: "DIR/pack.json with DIR/*.shard: a pack", open: pack::open },
+    Layout { form: "DIR/train/CLASS/* with DIR/val/CLASS/*, or DIR/CLASS/*: class folders", open: folders::open },
+];
 
 /// Opens the data set at `path`, whichever of the known layouts it has.
 ///
