@@ -107,7 +107,13 @@ pub enum Error {
         /// Images in all.
         images: usize,
     },
-    /// A pack that is damaged, not finished, or of another version.
+    /// A pack whose making was stopped.
+    #[error("pack {} is not finished", path.display())]
+    Unfinished {
+        /// The pack's folder.
+        path: PathBuf,
+    },
+    /// A pack that is damaged, or of another version.
     #[error("pack {}: {message}", path.display())]
     Pack {
         /// The pack's folder, or the file in it.

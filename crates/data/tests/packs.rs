@@ -163,6 +163,46 @@ fn files_are_kept_byte_by_byte_and_pixels_are_borrowed() {
     }
 }
 
+/// Smooth colours, as photographs have them.
+struct Smooth;
+
+impl Source for Smooth {
+    fn len(&self) -> usize {
+        3
+    }
+
+    fn label(&self, _index: usize) -> u32 {
+        0
+    }
+
+    fn name(&self, index: usize) -> Cow<'_, str> {
+        index.to_string().into()
+    }
+
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
+        let (width, height) = (96 + 8 * index, 128);
+        let value = |y: usize, x: usize| [(2 * x) as u8, (y + 100 - x / 2) as u8, (255 - 3 * y / 2) as u8];
+        let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| value(y, x))).collect();
+        Ok(Image { width, height, rgb }.keep_in(buffer))
+    }
+}
+
+#[test]
+fn jpegs_of_either_chroma_look_like_their_images() {
+    let dataset = Dataset { train: Arc::new(Smooth), ..made_up(wild(0, &[]), wild(0, &[])) };
+    for chroma in [Chroma::Quarter, Chroma::Full] {
+        let out = tempfile::tempdir().unwrap();
+        pack(&dataset, out.path(), &Settings { side: 64, chroma, ..small() });
+        let packed = open(out.path());
+        for i in 0..3 {
+            let image = packed.train.read(i).unwrap();
+            let expected = stored(&Smooth.read(by_name(&Smooth, &packed.train.name(i))).unwrap(), 64, true);
+            let worst = image.rgb.iter().zip(&expected.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert!(worst <= 12, "{chroma}: a value of a smooth image is off by {worst}");
+        }
+    }
+}
+
 #[test]
 fn any_number_of_threads_writes_the_same_bytes() {
     let dataset = made_up(wild(40, &[3, 17]), wild(9, &[0]));
@@ -194,7 +234,7 @@ fn a_pack_stopped_anywhere_and_gone_on_with_has_the_same_bytes() {
         });
         assert!(matches!(stopped, Err(Error::Stopped { .. })), "at {stop_at}: {stopped:?}");
         let error = data::open(out.path(), &OpenOptions::default()).unwrap_err();
-        assert!(error.to_string().contains("it is not finished"), "{error}");
+        assert!(matches!(error, Error::Unfinished { .. }), "{error}");
         assert!(files(out.path()).keys().all(|name| !name.ends_with(".partial")), "nothing half-written stays");
         // What a process leaves that is killed instead of asked.
         fs::write(out.path().join("train-00003.shard.partial"), b"half").unwrap();
@@ -226,7 +266,14 @@ fn a_missing_or_torn_shard_is_made_again_and_a_whole_pack_stays() {
     let shard = &expected["val-00000.shard"];
     fs::write(out.path().join("val-00000.shard"), &shard[..shard.len() - 1]).unwrap();
     let again = pack(&dataset, out.path(), &small());
-    assert_eq!((again.made, files(out.path())), (10, expected));
+    assert_eq!((again.made, files(out.path())), (10, expected.clone()));
+    // Without its manifest it is what its shards say that it is.
+    fs::remove_file(out.path().join("pack.json")).unwrap();
+    let other = pack_with(&dataset, out.path(), &Settings { quality: 3, ..small() }, 1, BadImages::Stop).unwrap_err();
+    assert!(matches!(other, Error::PackDiffers { .. }), "{other}");
+    fs::remove_file(out.path().join("prepare.json")).unwrap();
+    let again = pack(&dataset, out.path(), &small());
+    assert_eq!((again.made, files(out.path())), (0, expected));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
         return pack::open(path, options.exif).map(Some);
     }
     if path.join(BEGUN).is_file() {
-        return Err(Error::Pack { path: path.into(), message: "it is not finished".into() });
+        return Err(Error::Unfinished { path: path.into() });
     }
     Ok(None)
 }

@@ -109,8 +109,10 @@ fn take_up(out: &Path) -> Result<File> {
     if !out.join(MANIFEST).exists() && !out.join(BEGUN).exists() {
         let entries = fs::read_dir(out).map_err(|source| Error::Path { path: out.into(), source })?;
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        // A hidden file may be of a file manager, of a lock, or a text that was never finished.
-        if let Some(found) = names.filter(|name| !name.starts_with('.')).min() {
+        // A hidden file may be of a file manager, of a lock, or a text that was never finished. Shards without a manifest are
+        // those of a pack whose damaged manifest was taken away.
+        let ours = |name: &str| name == STATISTICS || name.ends_with(".shard") || name.ends_with(&format!(".shard{PARTIAL}"));
+        if let Some(found) = names.filter(|name| !name.starts_with('.') && !ours(name)).min() {
             return Err(Error::Occupied { path: out.into(), found });
         }
     }
@@ -213,6 +215,10 @@ impl Making<'_> {
         let map = weights::Mapped::open(path)?;
         let bytes = map.bytes();
         let Ok(parts) = Parts::of(bytes, self.job.dataset.classes.len()) else { return Ok(None) };
+        if parts.header.settings != header.settings {
+            let differences = vec![format!("`{}` is a shard of another pack", shard_name(header.split, header.number))];
+            return Err(Error::PackDiffers { path: self.out.into(), differences });
+        }
         let omitted: Vec<_> =
             parts.omitted(bytes).map(|(name, reason)| BadImage { name: name.into(), reason: reason.into() }).collect();
         if parts.header != header || !(omitted.is_empty() || self.job.bad_images == BadImages::Skip) {

@@ -65,8 +65,10 @@ const STRIDE: u64 = 1 << 22;
 pub fn verify(path: &Path, threads: usize, progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>) -> Result<Verified> {
     let place = path.join(MANIFEST);
     if !place.is_file() {
-        let message = if path.join(BEGUN).is_file() { "it is not finished" } else { "there is no `pack.json` in it" };
-        return Err(Error::Pack { path: path.into(), message: message.into() });
+        return Err(match path.join(BEGUN).is_file() {
+            true => Error::Unfinished { path: path.into() },
+            false => Error::Pack { path: path.into(), message: format!("there is no `{MANIFEST}` in it") },
+        });
     }
     let mut found = Verified::default();
     let manifest = match Manifest::read(&place) {

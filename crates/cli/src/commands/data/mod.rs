@@ -1,6 +1,8 @@
 //! `alexnet data …`: what can be done with a data set besides learning from it.
 
 mod info;
+mod prepare;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -17,12 +19,16 @@ pub(crate) struct Data {
 #[derive(Subcommand)]
 enum Command {
     Info(info::Info),
+    Prepare(prepare::Prepare),
+    Verify(verify::Verify),
 }
 
 impl Data {
-    pub(crate) fn run(&self, _common: &Common) -> Result<()> {
+    pub(crate) fn run(&self, common: &Common) -> Result<()> {
         match &self.command {
             Command::Info(command) => command.run(),
+            Command::Prepare(command) => command.run(common),
+            Command::Verify(command) => command.run(common),
         }
     }
 }
