@@ -19,6 +19,7 @@ pub(super) struct ShardWriter {
     path: PathBuf,
     partial: PathBuf,
     file: Option<BufWriter<File>>,
+    renamed: bool,
     header: [u8; HEADER_BYTES],
     end: u64,
     index: Vec<u8>,
@@ -41,6 +42,7 @@ impl ShardWriter {
             path: path.into(),
             partial,
             file: Some(BufWriter::with_capacity(1 << 20, file)),
+            renamed: false,
             header,
             end: 0,
             index: Vec::new(),
@@ -84,6 +86,7 @@ impl ShardWriter {
             file.into_inner().map_err(|e| e.into_error()).and_then(|file| file.sync_all()).map_err(fault)?;
         }
         fs::rename(&self.partial, &self.path).map_err(fault)?;
+        self.renamed = true;
         weights::sync_folder(self.path.parent().unwrap_or(Path::new(".")))?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(ShardEntry { name, images, bytes: self.end, digest: digest.to_hex().to_string() })
@@ -99,8 +102,11 @@ impl ShardWriter {
 impl Drop for ShardWriter {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            // What waits in memory would be written to a file that is to go.
+            // What waits in memory need not be written to a file that is to go.
             let _ = file.into_parts();
+        }
+        if !self.renamed {
+            // The error that matters is the one that led here.
             let _ = fs::remove_file(&self.partial);
         }
     }

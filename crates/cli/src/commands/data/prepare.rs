@@ -1,7 +1,7 @@
 //! `alexnet data prepare`: a data set in few large files.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,10 @@ fn filter(text: &str) -> Result<Filter, String> {
 
 impl Prepare {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
+        if real(&self.out).starts_with(real(&self.path)) {
+            let message = format!("{} lies within {}", self.out.display(), self.path.display());
+            return Err(Failure::usage(message, "a pack is no part of the data set that it is made of: give a folder beside it"));
+        }
         let dataset = self.reading.open(Some(&self.path))?;
         let settings = Settings {
             store: self.store,
@@ -156,6 +160,13 @@ impl Prepare {
         text += &format!("\nnext:\n  alexnet train --data {name}\n  alexnet data verify {name}\n");
         terminal::print(&text)
     }
+}
+
+/// Where a path leads, whether or not its end exists yet.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let found = path.ancestors().find_map(|part| Some((part.canonicalize().ok()?, path.strip_prefix(part).ok()?)));
+    found.map_or_else(|| path.clone(), |(real, rest)| if rest.as_os_str().is_empty() { real } else { real.join(rest) })
 }
 
 fn mib(bytes: u64) -> String {
