@@ -20,9 +20,10 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
 /// Where `unsafe` may stand.
 const MAY_BE_UNSAFE: &[&str] = &[
     "crates/cpu/src/kernels/",
-    "crates/data/src/kernels/",
     "crates/cpu/src/arena.rs",
     "crates/cpu/src/threads.rs",
+    "crates/data/src/kernels/",
+    "crates/data/src/loader/rows.rs",
     "crates/weights/src/map.rs",
 ];
 
