@@ -26,7 +26,7 @@ mod source;
 mod statistics;
 
 pub use bad::{BadImage, BadImages};
-pub use cached::{CACHE_BYTES, cached, cached_bytes};
+pub use cached::{Cache, cached};
 pub use decode::{Fault, decode};
 pub use error::Error;
 pub use layouts::{OpenOptions, open};
