@@ -4,10 +4,10 @@ mod pictures;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{Break, Continue};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use data::{
-    BadImages, CACHE_BYTES, Error, EvalLoader, Fit, LoaderOptions, Mean, Order, Pipeline, Preprocessing, Source, Statistics,
+    BadImages, Cache, Error, EvalLoader, Fit, LoaderOptions, Mean, Order, Pipeline, Preprocessing, Source, Statistics,
     TrainLoader, Views, cached,
 };
 use net::Shape;
@@ -58,9 +58,17 @@ fn threads_slots_and_caching_change_nothing() {
     for (threads, slots) in [(2, 2), (3, 5), (8, 3)] {
         assert!(run(&source, threads, slots) == expected, "{threads} threads, {slots} slots");
     }
-    let kept = cached(source.clone(), pipeline.preprocessing(), CACHE_BYTES);
-    assert!(run(&kept, 2, 3) == expected, "cached");
-    assert!(run(&kept, 3, 3) == expected, "cached, from memory");
+    // All of them, and twelve and a half of 588 bytes.
+    for cache in [Cache::Small, Cache::Bytes(7350)] {
+        let kept = cached(source.clone(), pipeline.preprocessing(), cache);
+        assert!(run(&kept, 2, 3) == expected, "{cache:?}");
+        assert!(run(&kept, 3, 3) == expected, "{cache:?}, from memory");
+    }
+    let holds = |cache: Cache| cache.holds(37, pipeline.preprocessing());
+    assert_eq!(
+        (holds(Cache::Small), holds(Cache::Bytes(7350)), holds(Cache::Bytes(587))),
+        ((37, 37 * 588), (12, 12 * 588), (0, 0))
+    );
 }
 
 #[test]
@@ -211,7 +219,7 @@ fn a_wrong_size_is_a_bad_image() {
     let source: Arc<dyn Source> = Arc::new(Pictures { images: 30, side: 12, square: false, bad: vec![] });
     let p = Preprocessing { fit: Fit::AsIs, mean: Mean::None, colour_noise: None, ..paper(12) };
     let pipeline = Arc::new(Pipeline::new(p, Statistics::default(), INPUT).expect("fits"));
-    let source = cached(source, pipeline.preprocessing(), CACHE_BYTES);
+    let source = cached(source, pipeline.preprocessing(), Cache::Small);
     let mut loader = TrainLoader::start(source, pipeline, options(4, 2, BadImages::Stop), 0, 0);
     let error = (0..8).find_map(|_| loader.next().map(|loaded| loader.give_back(loaded)).err()).expect("some are not 12 × 12");
     assert!(error.bad_image().is_some_and(|b| b.reason.contains("12 × 12")), "{error}");
@@ -236,4 +244,55 @@ fn a_reader_that_keeps_everything_is_told_so() {
     let source: Arc<dyn Source> = Arc::new(Pictures::squares(64, 12));
     let mut loader = TrainLoader::start(source.clone(), pipeline(paper(12), &*source), options(8, 2, BadImages::Stop), 0, 0);
     let _kept: Vec<_> = (0..4).map(|_| loader.next()).collect();
+}
+
+/// What a source was told and asked, in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Announced(u32),
+    Fetched(u32),
+}
+
+#[test]
+fn images_are_announced_before_they_are_fetched_and_stages_add_up() {
+    struct Watched(Pictures, Mutex<Vec<Told>>);
+    impl Source for Watched {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn label(&self, index: usize) -> u32 {
+            self.0.label(index)
+        }
+        fn name(&self, index: usize) -> std::borrow::Cow<'_, str> {
+            self.0.name(index)
+        }
+        fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<data::Content<'a>> {
+            self.1.lock().expect("no panic").push(Told::Fetched(index as u32));
+            self.0.fetch(index, buffer)
+        }
+        fn announce(&self, indices: &[u32]) {
+            self.1.lock().expect("no panic").extend(indices.iter().map(|&index| Told::Announced(index)));
+        }
+    }
+    let source = Arc::new(Watched(Pictures::squares(40, 14), Mutex::default()));
+    let pipeline = pipeline(paper(14), &source.0);
+    let mut loader = TrainLoader::start(source.clone(), pipeline, options(8, 3, BadImages::Stop), 0, 0);
+    let began = std::time::Instant::now();
+    let seen = take(&mut loader, 5);
+    let stages = loader.stages();
+    let elapsed = began.elapsed();
+    drop(loader);
+    let mut order: Vec<u32> = seen.into_iter().flat_map(|batch| batch.1).collect();
+    let told = source.1.lock().expect("no panic");
+    for &image in &order {
+        let at = |what| told.iter().position(|&told| told == what);
+        assert!(at(Told::Announced(image)).expect("announced") < at(Told::Fetched(image)).expect("fetched"), "image {image}");
+    }
+    let announced: Vec<u32> = told.iter().filter_map(|t| if let Told::Announced(i) = t { Some(*i) } else { None }).collect();
+    order.truncate(announced.len());
+    assert_eq!(announced[..order.len()], order, "in the order of the epoch");
+    assert!(stages.images >= 40 && stages.threads == 3);
+    assert!(stages.bytes >= 40 * 14 * 14 * 3);
+    assert!(stages.read + stages.decode + stages.augment + stages.idle <= elapsed * 3 + std::time::Duration::from_millis(50));
+    assert!(stages.wait <= elapsed && stages.images_per_s() > 0.0);
 }

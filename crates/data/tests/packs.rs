@@ -417,7 +417,7 @@ fn statistics_are_those_that_measuring_would_find() {
         let filtered = Preprocessing { filter: Filter::Lanczos, ..ours.clone() };
         assert_eq!(packed.train.measured(&filtered).is_none(), store == Store::Raw);
         // What a cache in between must not hide.
-        let cached = data::cached(packed.train.clone(), &ours, data::CACHE_BYTES);
+        let cached = data::cached(packed.train.clone(), &ours, data::Cache::Small);
         assert!(cached.measured(&ours).is_some());
     }
 }
