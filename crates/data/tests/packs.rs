@@ -260,6 +260,10 @@ fn a_missing_or_torn_shard_is_made_again_and_a_whole_pack_stays() {
     let out = tempfile::tempdir().unwrap();
     pack(&dataset, out.path(), &small());
     let expected = files(out.path());
+    let job = Job { dataset: &dataset, path: Path::new(""), settings: &small(), threads: 2, bad_images: BadImages::Stop };
+    let again = prepare(&job, out.path(), &mut |progress| panic!("there is nothing to do, but {progress:?}")).unwrap();
+    assert_eq!((again.made, files(out.path())), (0, expected.clone()));
+    fs::remove_file(out.path().join("statistics.safetensors")).unwrap();
     let again = pack(&dataset, out.path(), &small());
     assert_eq!((again.made, files(out.path())), (0, expected.clone()));
     fs::remove_file(out.path().join("train-00001.shard")).unwrap();

@@ -112,8 +112,8 @@ impl Session<'_> {
 }
 
 /// The statistics of the training images, kept in the run's folder: taken from the data set where it has them, or measured
-/// once; then read. Preprocessing that uses none
-/// has none measured, except where all bad images are to be reported, which takes a look at each.
+/// once; then read. Preprocessing that uses none has none measured, except where all bad images are to be reported, which
+/// takes a look at each.
 ///
 /// # Errors
 /// Where an image cannot be used, the file not be written or read, or `stop` became true.

@@ -9,7 +9,7 @@ use net::random::{Purpose, Stream, permutation};
 use super::format::{Header, Parts, Split, shard_name};
 use super::in_order::in_order;
 use super::manifest::{BEGUN, Begun, MANIFEST, Manifest, Measured, Omitted, STATISTICS, ShardEntry};
-use super::reader::Packed;
+use super::reader::{self, Packed};
 use super::record::{Record, Recorder};
 use super::settings::{Origin, Settings, relative};
 use super::writer::{PARTIAL, ShardWriter};
@@ -81,9 +81,8 @@ pub fn prepare(job: &Job<'_>, out: &Path, progress: &mut dyn FnMut(Progress) -> 
     }
     let begun = Begun::new(job.settings.clone(), Origin::of(job.dataset, &job.path.display().to_string())?);
     let _lock = take_up(out)?;
-    let begun = begin(out, begun)?;
-    let mut making =
-        Making { job, out, settings: begun.digest(), kept: 0, done: 0, total, progress, bad: Vec::new(), sums: [0; 3] };
+    let (begun, before) = begin(out, begun)?;
+    let mut making = Making { job, out, begun: begun.clone(), kept: 0, done: 0, total, progress, bad: Vec::new(), sums: [0; 3] };
     let mut manifest = Manifest::new(begun, &job.dataset.name, &job.dataset.classes, &job.dataset.words);
     for split in [Split::Train, Split::Val] {
         making.split(split, &mut manifest)?;
@@ -97,7 +96,15 @@ pub fn prepare(job: &Job<'_>, out: &Path, progress: &mut dyn FnMut(Progress) -> 
         return Err(Error::AllBad { images: total, first });
     }
     let [made, made_bytes, source_bytes] = making.sums;
-    manifest.statistics = measure(job, out, &manifest, progress)?;
+    // The same records have the same statistics.
+    let known = before.filter(|before| before.train == manifest.train && reader::statistics(out, before).is_ok());
+    manifest.statistics = match known {
+        Some(before) => before.statistics,
+        None => {
+            unseal(out, &manifest.begun())?;
+            measure(job, out, &manifest, progress)?
+        }
+    };
     manifest.write(&out.join(MANIFEST))?;
     remove(&out.join(BEGUN))?;
     Ok(Prepared { manifest, made: made as usize, made_bytes, source_bytes })
@@ -126,28 +133,39 @@ fn take_up(out: &Path) -> Result<File> {
     }
 }
 
-/// Checks that a pack begun before was begun like this one; returns how it was begun. From here on it is not whole.
-fn begin(out: &Path, now: Begun) -> Result<Begun> {
+/// Checks that a pack begun before was begun like this one; returns how it was begun, and what it holds if it is whole.
+fn begin(out: &Path, now: Begun) -> Result<(Begun, Option<Manifest>)> {
     let (manifest, begun) = (out.join(MANIFEST), out.join(BEGUN));
-    let before = match (begun.exists(), manifest.exists()) {
-        (true, _) => Some(Begun::read(&begun)?),
-        (false, true) => Some(Manifest::read(&manifest)?.begun()),
-        (false, false) => None,
+    let whole = if manifest.exists() && !begun.exists() { Some(Manifest::read(&manifest)?) } else { None };
+    let before = match &whole {
+        Some(manifest) => Some(manifest.begun()),
+        None if begun.exists() => Some(Begun::read(&begun)?),
+        None => None,
     };
     let differences = before.as_ref().map(|before| before.differences(&now)).unwrap_or_default();
     if !differences.is_empty() {
         return Err(Error::PackDiffers { path: out.into(), differences });
     }
     let kept = before.unwrap_or(now);
-    kept.write(&begun)?;
-    remove(&manifest)?;
+    if whole.is_none() {
+        unseal(out, &kept)?;
+    }
     for entry in fs::read_dir(out).map_err(|source| Error::Path { path: out.into(), source })?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(&format!(".shard{PARTIAL}")) || name.starts_with('.') && name.ends_with(".tmp") {
             remove(&entry.path())?;
         }
     }
-    Ok(kept)
+    Ok((kept, whole))
+}
+
+/// From here on the folder holds a pack that is not finished.
+fn unseal(out: &Path, begun: &Begun) -> Result<()> {
+    let path = out.join(BEGUN);
+    if !path.exists() {
+        begun.write(&path)?;
+    }
+    remove(&out.join(MANIFEST))
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -161,8 +179,8 @@ fn remove(path: &Path) -> Result<()> {
 struct Making<'a> {
     job: &'a Job<'a>,
     out: &'a Path,
-    /// The digest that every shard's header has.
-    settings: [u8; 32],
+    /// How it was begun: every shard's header has its digest.
+    begun: Begun,
     kept: usize,
     done: usize,
     total: usize,
@@ -179,7 +197,7 @@ impl Making<'_> {
             Split::Train => &*self.job.dataset.train,
             Split::Val => &*self.job.dataset.val,
         };
-        let (images, seed) = (source.len(), self.job.settings.seed);
+        let (images, seed, settings) = (source.len(), self.job.settings.seed, self.begun.digest());
         // Any run of training records is a sample of them all.
         let order = match split {
             Split::Train => permutation(Stream::new(seed, Purpose::Shuffle, 1, 0, 0), images),
@@ -187,7 +205,7 @@ impl Making<'_> {
         };
         for (number, order) in (0..).zip(order.chunks(self.job.settings.shard_images as usize)) {
             let first = u64::from(number) * u64::from(self.job.settings.shard_images);
-            let header = Header { split, number, first, images: order.len() as u32, settings: self.settings };
+            let header = Header { split, number, first, images: order.len() as u32, settings };
             let path = self.out.join(shard_name(split, number));
             let (entry, omitted) = match self.find(&path, header)? {
                 Some(found) => {
@@ -231,6 +249,7 @@ impl Making<'_> {
 
     /// Makes the shard of the images in `order`.
     fn make(&mut self, source: &dyn Source, order: &[u32], path: &Path, header: Header) -> Result<(ShardEntry, Vec<BadImage>)> {
+        unseal(self.out, &self.begun)?;
         let mut writer = ShardWriter::begin(path, header)?;
         let (mut omitted, job, root) = (Vec::new(), self.job, self.job.path.display().to_string());
         let range: Range<usize> = 0..order.len();

@@ -28,7 +28,7 @@ pub enum Encoding {
     /// Baseline JPEG.
     #[default]
     Jpeg,
-    /// Every pixel: five times the bytes, and nothing to decode.
+    /// Every pixel: many times the bytes, and nothing to decode.
     Pixels,
 }
 
