@@ -253,10 +253,10 @@ mod tests {
         let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0".to_vec();
         let jpeg = jpeg_of(&[(0xe1, &exif), (0xee, b"Adobe\0\x64\0\0\0\0\x02"), (0xc0, &frame(4))]);
         exif.drain(..6);
-        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0....\0\0\0\x1aeXIf".to_vec();
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0....\0\0\0\x16eXIf".to_vec();
         png.extend(&exif);
         png.extend(b"....\0\0\0\0IEND....");
-        let mut webp = b"RIFF\x2e\0\0\0WEBPABCD\x01\0\0\0..EXIF\x1a\0\0\0".to_vec();
+        let mut webp = b"RIFF\x2c\0\0\0WEBPABCD\x01\0\0\0..EXIF\x16\0\0\0".to_vec();
         webp.extend(&exif);
         let mut bmp = b"BM".to_vec();
         for word in [58u32, 0, 54, 40, 1, 1, 24 << 16 | 1, 0, 4, 0, 0, 0, 0, 7] {
