@@ -6,6 +6,7 @@ use std::path::Path;
 
 use data::check::{ClassFinding, Detail, Kind, Report, run};
 use data::{Colour, Dataset, Error, Format, OpenOptions, Quarantine, Source, open, probe, quarantine_line};
+use net::random::{Purpose, Stream};
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 
@@ -98,6 +99,28 @@ fn headers_say_what_pillow_says() {
         assert_eq!(header.format.name().to_uppercase(), format, "{name}");
         assert_eq!((header.colour, header.orientation.to_string()), (Some(colour), orientation.to_string()), "{name}");
     }
+}
+
+#[test]
+fn damaged_headers_never_panic() {
+    let (mut known, mut unknown) = (0, 0);
+    for (number, (_, file, _)) in golden_files().into_iter().enumerate() {
+        for round in 0..400 {
+            let stream = Stream::new(6, Purpose::Test, 0, number as u32, round);
+            let mut damaged = file.clone();
+            for k in 0..1 + stream.below(0, 6) {
+                // Mostly in the headers.
+                let span = if stream.below(3 * k + 1, 4) == 0 { damaged.len() } else { damaged.len().min(200) };
+                damaged[stream.below(3 * k + 2, span as u32) as usize] = stream.below(3 * k + 3, 256) as u8;
+            }
+            damaged.truncate(1 + stream.below(50, 2 * file.len() as u32) as usize);
+            match probe(&damaged) {
+                Some(header) => known += usize::from((1..=8).contains(&header.orientation)),
+                None => unknown += 1,
+            }
+        }
+    }
+    assert!(known > 1000 && unknown > 100, "{known} known, {unknown} unknown: damage of one kind only");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn a_report_is_json_and_the_same_for_any_threads() {
 #[test]
 fn a_good_set_ends_well() {
     let place = Place::new();
-    for (class, colour) in [("a", [250, 240, 20]), ("b", [255, 255, 255])] {
+    for (class, colour) in [("a", [250, 240, 20]), ("b", [245, 255, 250])] {
         for i in 0..3 {
             place.write(&format!("good/train/{class}/{i}.bmp"), bmp(40, colour, i));
             place.write(&format!("good/val/{class}/{i}.bmp"), bmp(40, colour, i + 3));
@@ -111,6 +111,26 @@ fn a_good_set_ends_well() {
     place.write("good/val/a/9.bmp", bmp(40, [250, 240, 20], 0));
     let ran = alexnet!("data", "check", place.path("good")).ok();
     contains(&ran.out, &["duplicate-across-splits: 1 image", "train/a/0.bmp: same pixels as val/a/9.bmp"]);
+}
+
+#[test]
+fn classes_are_counted_once_their_faults_are_known() {
+    let place = Place::new();
+    for class in ["a", "b", "c", "d", "e"] {
+        place.write(&format!("few/train/{class}/0.bmp"), bmp(40, [9, 8, 7], class.as_bytes()[0].into()));
+    }
+    place.write("few/train/none/0.bmp", "broken");
+    let ran = alexnet!("data", "check", place.path("few"), "--val-fraction", "0").run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    contains(&ran.error(), &["1 faulty image and 1 class without good images in "]);
+    contains(
+        &ran.out,
+        &[
+            "  empty-class: the only training image of class `none` has a fault\n",
+            "  one-image-class: class `a` has one training image; class `b` has one training image; ",
+            "class `c` has one training image; and 2 more classes\n",
+        ],
+    );
 }
 
 #[test]

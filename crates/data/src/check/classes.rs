@@ -59,13 +59,16 @@ pub(super) fn findings(dataset: &Dataset, faulty: impl Iterator<Item = Place>) -
 }
 
 impl ClassFinding {
-    /// Its name in reports: `empty-class`, `one-image-class` or `imbalance`.
+    /// The names of all kinds of findings about classes, in the order of reports.
+    pub const NAMES: [&str; 3] = ["empty-class", "one-image-class", "imbalance"];
+
+    /// Its name in reports, one of [`ClassFinding::NAMES`]; names do not change.
     pub fn name(self) -> &'static str {
-        match self {
-            ClassFinding::Empty { .. } => "empty-class",
-            ClassFinding::OneImage { .. } => "one-image-class",
-            ClassFinding::Imbalance { .. } => "imbalance",
-        }
+        ClassFinding::NAMES[match self {
+            ClassFinding::Empty { .. } => 0,
+            ClassFinding::OneImage { .. } => 1,
+            ClassFinding::Imbalance { .. } => 2,
+        }]
     }
 
     /// Whether there is nothing to learn from; else it is a remark.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use data::check::{self, Finding, Kind, Report};
+use data::check::{self, ClassFinding, Finding, Kind, Report};
 use data::{Dataset, Quarantine, quarantine_line};
 use report::{Console, Style, format};
 use serde::{Serialize, Serializer};
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::dataset::{self, Reading};
 use crate::failure::{Failure, Result};
-use crate::{Common, interrupt, terminal};
+use crate::{Common, interrupt, terminal, training};
 
 /// Decode every image of a data set, and say what is wrong or unusual
 #[derive(Args)]
@@ -100,11 +100,10 @@ impl Check {
         let hint = match &self.quarantine {
             _ if classes > 0 => "put good images into these classes, or remove the classes".to_string(),
             Some(list) => {
-                format!("`alexnet train --data {} --quarantine {}` goes on without", self.path.display(), list.display())
+                let [data, list] = [&self.path, list].map(|path| training::quoted(path));
+                format!("`alexnet train --data {data} --quarantine {list}` goes on without them")
             }
-            None => {
-                "`--quarantine FILE` writes a list of them, with which `alexnet train --quarantine FILE` goes on without".into()
-            }
+            None => "`--quarantine FILE` writes a list of them, with which `alexnet train --quarantine FILE` goes on".into(),
         };
         Err(Failure::failed(message, hint))
     }
@@ -192,9 +191,7 @@ impl Checked<'_> {
         self.dataset.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
         for (heading, is_fault) in [("faults", true), ("remarks", false)] {
             let kinds: String = Kind::all().filter(|kind| kind.is_fault() == is_fault).map(|kind| self.kind(kind)).collect();
-            let classes: String = (classes.iter().filter(|finding| finding.is_fault() == is_fault))
-                .map(|finding| format!("  {}: {}\n", finding.name(), finding.text(&self.dataset.classes)))
-                .collect();
+            let classes: String = ClassFinding::NAMES.iter().map(|name| self.class_kind(name, is_fault)).collect();
             if !(kinds.is_empty() && classes.is_empty()) {
                 text += &format!("\n{heading}\n{kinds}{classes}");
             }
@@ -229,6 +226,18 @@ impl Checked<'_> {
             text += &format!("      and {} more\n", format::count((findings.len() - SHOWN) as u64));
         }
         text
+    }
+
+    /// The same for a kind of finding about classes.
+    fn class_kind(&self, name: &str, is_fault: bool) -> String {
+        let all = self.report.classes.iter().filter(|finding| finding.name() == name && finding.is_fault() == is_fault);
+        let mut texts: Vec<String> = all.map(|finding| finding.text(&self.dataset.classes)).collect();
+        let more = texts.len().saturating_sub(SHOWN) as u64;
+        texts.truncate(SHOWN);
+        if more > 0 {
+            texts.push(format!("and {}", format::of(more, "more class", "more classes")));
+        }
+        if texts.is_empty() { String::new() } else { format!("  {name}: {}\n", texts.join("; ")) }
     }
 
     fn json(&self) -> Result<String> {
