@@ -21,9 +21,13 @@ use crate::{Common, interrupt, terminal, training};
 /// Decode every image of a data set, and say what is wrong or unusual
 #[derive(Args)]
 #[command(after_help = "\
-Faults make training fail, or teach something false; remarks are worth knowing. The exit code is 1 where there are faults.
-Kinds of images, faults first: duplicate-other-label, unreadable, undecodable, truncated; duplicate-across-splits, duplicate,
-near-empty, cmyk, misnamed, grey, rotated, tiny (shorter side below 32), huge (above 25 million pixels), extreme-aspect (above 10).
+Faults make training fail, or teach something false; the exit code is 1 where
+there are some:
+  duplicate-other-label, unreadable, undecodable, truncated
+Remarks are worth knowing:
+  duplicate-across-splits, duplicate, near-empty, cmyk, misnamed, grey, rotated,
+  tiny (shorter side below 32), huge (above 25 million pixels),
+  extreme-aspect (above 10)
 
 Examples:
   alexnet data check photos
