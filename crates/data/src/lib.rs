@@ -29,7 +29,7 @@ mod source;
 mod statistics;
 
 pub use bad::{BadImage, BadImages};
-pub use cached::{CACHE_BYTES, cached, cached_bytes};
+pub use cached::{Cache, cached};
 pub use decode::probe::{Colour, Header, probe};
 pub use decode::{Fault, Format, decode};
 pub use error::Error;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use data::Dataset;
+use data::{Cache, Dataset};
 use net::{Net, Precision};
 use report::format;
 use train::{LayerRate, Recipe, recipe_for};
@@ -61,6 +61,9 @@ pub(crate) struct Train {
     /// First memorise one batch, as a test that net, rate and data are sound
     #[arg(long)]
     memorise: bool,
+    /// Memory for images kept decoded from epoch to epoch, in MiB: as many as fit [default: 256 where all fit, else none]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(..=1 << 24))]
+    cache: Option<u32>,
     #[command(flatten)]
     reading: Reading,
 }
@@ -145,6 +148,7 @@ impl Train {
             place,
             notes,
             memorise: self.memorise,
+            cache: self.cache(),
             choose_passes: self.changes.batch == Some(Images::Auto),
         })
     }
@@ -157,6 +161,11 @@ impl Train {
             (None, None) if self.data.is_some() => Ok(Recipe::builtin(recipe_for(LARGE))?),
             (None, None) => Ok(Recipe::builtin(recipe_for(SMALL))?),
         }
+    }
+
+    /// How much memory images are kept in.
+    fn cache(&self) -> Cache {
+        self.cache.map_or(Cache::Small, |mib| Cache::Bytes(u64::from(mib) << 20))
     }
 
     /// A run that goes on.
@@ -178,6 +187,7 @@ impl Train {
             place: Place::Resume { run, fall_back: self.fall_back },
             notes: Vec::new(),
             memorise: false,
+            cache: self.cache(),
             choose_passes: false,
         })
     }
