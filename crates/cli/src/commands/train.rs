@@ -119,7 +119,8 @@ impl Train {
         // What is cheap to check comes first.
         let asked = self.net.as_deref().map(nets::resolve).transpose()?;
         let recipe = self.recipe_for(asked.as_ref())?;
-        let dataset = self.reading.open(self.data.as_deref())?;
+        let reading = self.reading.clone().settled()?;
+        let dataset = reading.open(self.data.as_deref())?;
         let asked = asked.map_or_else(|| Net::preset(&recipe.net), Ok)?;
         let net = recipe.net_for(Some(asked.clone()), dataset.classes.len())?;
         let recipe = self.changes.apply(recipe)?;
@@ -143,7 +144,7 @@ impl Train {
             recipe,
             dataset,
             data: self.data.clone(),
-            reading: self.reading.clone(),
+            reading,
             place,
             notes,
             memorise: self.memorise,
@@ -171,7 +172,11 @@ impl Train {
     fn resumed(&self, run: Option<&Path>) -> Result<Job> {
         let run = run.map_or_else(training::newest_run, |run| Ok(run.to_path_buf()))?;
         let (net, recipe) = (train::read_net(&run)?, train::read_recipe(&run)?);
-        let Origin { data, reading } = Origin::of_run(&run, self.data.as_deref(), &self.reading)?;
+        let Origin { data, mut reading } = Origin::of_run(&run, self.data.as_deref(), &self.reading)?;
+        // A run whose memory of its data is lost has --data instead.
+        if let Ok(origin) = Origin::read(&run) {
+            reading = reading.resuming(&origin.reading)?;
+        }
         let dataset: Dataset = reading.open(data.as_deref())?;
         Ok(Job {
             net,

@@ -1,5 +1,6 @@
 //! `alexnet data …`: what can be done with a data set besides learning from it.
 
+mod check;
 mod info;
 mod prepare;
 mod verify;
@@ -21,6 +22,7 @@ enum Command {
     Info(info::Info),
     Prepare(prepare::Prepare),
     Verify(verify::Verify),
+    Check(check::Check),
 }
 
 impl Data {
@@ -29,6 +31,7 @@ impl Data {
             Command::Info(command) => command.run(),
             Command::Prepare(command) => command.run(common),
             Command::Verify(command) => command.run(common),
+            Command::Check(command) => command.run(common),
         }
     }
 }
