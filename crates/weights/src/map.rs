@@ -91,6 +91,10 @@ mod tests {
         crate::replace(&path, |w| w.write_all(&[7; 10_000])).unwrap();
         let mapped = Mapped::open(&path).unwrap();
         crate::replace(&path, |w| w.write_all(b"new")).unwrap();
+        // Advice about any part, there or not, changes nothing.
+        for part in [0..10_000, 5000..5000, 9000..20_000, 1..usize::MAX] {
+            mapped.will_need(part);
+        }
         assert_eq!(mapped.bytes(), [7; 10_000]);
         assert_ne!(mapped.digest(), crate::digest(&path).unwrap());
         assert!(matches!(Mapped::open(&folder.path().join("none")), Err(Error::Io { action: "read", .. })));
