@@ -56,7 +56,7 @@ pub(super) fn other_file(path: &Path) -> Error {
     let unpack = |command: &str| format!("unpack it, `{command}`, and give the folder that comes out of it: --data DIR");
     let tar = || unpack(&format!("mkdir DIR && tar xf {} -C DIR", path.display()));
     if let Some(format) = Format::sniff(&head) {
-        return other(&format!("a single {format:?} image"), image());
+        return other(&format!("a single {} image", format!("{format:?}").to_uppercase()), image());
     }
     match &head[..] {
         [b'P', b'K', 3, 4, ..] => other("a zip archive", unpack(&format!("unzip {} -d DIR", path.display()))),
