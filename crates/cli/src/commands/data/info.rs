@@ -13,6 +13,7 @@ use crate::failure::Result;
 #[command(after_help = "\
 Examples:
   alexnet data info photos            class folders
+  alexnet data info lists/train.txt   a list of paths and labels
   alexnet data info /data/imagenet    the archives of ILSVRC2012 as downloaded")]
 pub(crate) struct Info {
     /// The data set
