@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data::{Content, OpenOptions, open};
-use parquet::basic::Compression;
+use parquet::basic::{Compression, GzipLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -112,7 +112,7 @@ fn rows(n: usize, from: u8) -> Vec<(Option<Vec<u8>>, i64)> {
 
 #[test]
 fn two_splits_of_several_files_groups_and_pages_are_read_in_any_order() {
-    for compression in [Compression::SNAPPY, Compression::UNCOMPRESSED] {
+    for compression in [Compression::SNAPPY, Compression::UNCOMPRESSED, Compression::GZIP(GzipLevel::default())] {
         for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
             for dictionary in [true, false] {
                 let form = Form { compression, version, dictionary, ..Form::default() };
@@ -165,7 +165,8 @@ fn threads_may_share_a_source() {
 fn long_pages_are_read_in_runs() {
     let root = tree(&[]);
     let all: Vec<_> = (0..700).map(|i| (Some(format!("image {i}").into_bytes()), 0)).collect();
-    Form { group: 1000, page_bytes: 1 << 20, dictionary: false, ..Form::default() }.write(&root.path().join("train.parquet"), &all);
+    Form { group: 1000, page_bytes: 1 << 20, dictionary: false, ..Form::default() }
+        .write(&root.path().join("train.parquet"), &all);
     let dataset = open(root.path(), &OpenOptions { val_fraction: 0.0, ..OpenOptions::default() }).expect("a data set");
     for index in (0..700).map(|i| i * 257 % 700).chain([255, 256, 511, 512, 699]) {
         let mut buffer = Vec::new();
@@ -186,6 +187,31 @@ fn a_single_file_of_plain_columns_is_split() {
     let seen: usize =
         [&dataset.train, &dataset.val].iter().flat_map(|s| (0..s.len()).map(|i| usize::from(level(&***s, i)))).sum();
     assert!(seen.abs_diff(5 * 45) <= 20, "{seen}");
+}
+
+#[test]
+fn files_of_no_split_are_read_where_there_are_no_others() {
+    let root = tree(&[]);
+    Form::default().write(&root.path().join("part.0.parquet"), &rows(6, 0));
+    assert_eq!(opened(root.path()).train.len() + opened(root.path()).val.len(), 6);
+    Form::default().write(&root.path().join("data/train-0.parquet"), &rows(10, 0));
+    assert_eq!(opened(root.path()).train.len() + opened(root.path()).val.len(), 10);
+}
+
+#[test]
+fn a_compression_that_is_not_read_is_named() {
+    let root = tree(&[]);
+    let path = root.path().join("train.parquet");
+    Form { dictionary: false, ..Form::default() }.write(&path, &rows(1, 0));
+    // The only places of three columns' codec in the footer: field 4 of the column's metadata, an i32 of value 1 as a zigzag.
+    let mut bytes = std::fs::read(&path).expect("written");
+    let footer = bytes.len() - 8 - u32::from_le_bytes(bytes[bytes.len() - 8..][..4].try_into().expect("four")) as usize;
+    let paths: Vec<usize> = (footer..bytes.len() - 5).filter(|&at| bytes[at..].starts_with(b"label\x15\x02")).collect();
+    assert_eq!(paths.len(), 1);
+    bytes[paths[0] + 6] = 12;
+    std::fs::write(&path, bytes).expect("written");
+    let found = "train.parquet is no data set: it is Parquet compressed by ZSTD, where Snappy, gzip and none are read";
+    assert_eq!(fault(&root, ""), found);
 }
 
 #[test]

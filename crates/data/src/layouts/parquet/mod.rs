@@ -30,7 +30,7 @@ struct Shards {
 }
 
 /// Opens a Parquet file, or a folder of them: `train-*`, `validation-*` (or `test-*`), in the folder itself or in `data`, or
-/// in folders of these names. A set without validation images is split.
+/// in folders of these names; else all files of the folder are to learn from. A set without validation images is split.
 ///
 /// # Errors
 /// Where files are missing, damaged, or without a column of images and one of labels; and where this build reads none.
@@ -54,20 +54,25 @@ impl Shards {
         if is_parquet(path) && path.is_file() {
             return Ok(Some(Shards { train: vec![path.into()], ..Shards::default() }));
         }
-        for folder in PLACES.map(|place| path.join(place)) {
-            let shards = if folder.is_dir() { Shards::within(&folder)? } else { Shards::default() };
+        let folders: Vec<PathBuf> = PLACES.map(|place| path.join(place)).into_iter().filter(|folder| folder.is_dir()).collect();
+        let mut unnamed = Vec::new();
+        for folder in &folders {
+            let (shards, others) = Shards::within(folder)?;
             if shards.train.is_empty() && !(shards.validation.is_empty() && shards.test.is_empty()) {
-                return Err(malformed(&folder, "there are Parquet files to validate on, but no train-*.parquet"));
+                return Err(malformed(folder, "there are Parquet files to validate on, but no train-*.parquet"));
             }
             if !shards.train.is_empty() {
                 [&shards.train, &shards.validation, &shards.test].into_iter().try_for_each(|files| is_complete(files))?;
                 return Ok(Some(shards));
             }
+            unnamed.push(others);
         }
-        Ok(None)
+        let train = unnamed.into_iter().find(|files| !files.is_empty());
+        Ok(train.map(|train| Shards { train, ..Shards::default() }))
     }
 
-    fn within(folder: &Path) -> Result<Shards> {
+    /// The files of the splits in a folder, and the files of none.
+    fn within(folder: &Path) -> Result<(Shards, Vec<PathBuf>)> {
         let (mut shards, mut others) = (Shards::default(), Vec::new());
         for entry in entries(folder)? {
             let full = folder.join(&entry.name);
@@ -89,11 +94,9 @@ impl Shards {
                 files.extend(inner.filter(|inner| is_parquet(inner)));
             }
         }
-        if shards.train.is_empty() && shards.validation.is_empty() && shards.test.is_empty() {
-            shards.train = others;
-        }
-        [&mut shards.train, &mut shards.validation, &mut shards.test].into_iter().for_each(|files| files.sort());
-        Ok(shards)
+        let all = [&mut shards.train, &mut shards.validation, &mut shards.test, &mut others];
+        all.into_iter().for_each(|files| files.sort());
+        Ok((shards, others))
     }
 }
 

@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use ::parquet::basic::Compression;
 use ::parquet::column::reader::ColumnReader;
 use ::parquet::data_type::ByteArray;
 use ::parquet::errors::ParquetError;
@@ -155,6 +156,31 @@ struct Shard {
     columns: Columns,
 }
 
+impl Shard {
+    fn open(path: &Path, file: Shared) -> Result<Shard, String> {
+        let reader = SerializedFileReader::new(file).map_err(text)?;
+        let columns = Columns::of(reader.metadata().file_metadata())?;
+        Ok(Shard { path: path.into(), reader, columns })
+    }
+
+    /// An error where one of the columns is compressed by what this build does not know.
+    fn check_compression(&self) -> Result<()> {
+        for group in self.reader.metadata().row_groups() {
+            for compression in [self.columns.image, self.columns.label].map(|column| group.column(column).compression()) {
+                if !matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_)) {
+                    let name = compression.to_string();
+                    let name = name.split('(').next().unwrap_or_default();
+                    let found = format!("it is Parquet compressed by {name}, where Snappy, gzip and none are read");
+                    let instead =
+                        "write it again with Snappy, such as by pyarrow's `write_table(…, compression=\"snappy\")`".into();
+                    return Err(Error::OtherForm { path: self.path.clone(), found, instead });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 struct Group {
     /// The index of its first image.
     first: usize,
@@ -228,7 +254,10 @@ impl Rows {
             let fault = |source| Error::Path { path: path.clone(), source };
             let file = File::open(path).map_err(fault)?;
             let bytes = file.metadata().map_err(fault)?.len();
-            guarded(|| rows.append(path, Shared { file: Arc::new(file), bytes })).map_err(|message| malformed(path, message))?;
+            let file = Shared { file: Arc::new(file), bytes };
+            let shard = guarded(|| Shard::open(path, file)).map_err(|message| malformed(path, message))?;
+            shard.check_compression()?;
+            guarded(|| rows.append(shard)).map_err(|message| malformed(path, message))?;
         }
         if rows.labels.is_empty() {
             return Err(malformed(&paths[0], "there are no rows"));
@@ -237,10 +266,9 @@ impl Rows {
         Ok((rows, names))
     }
 
-    fn append(&mut self, path: &Path, file: Shared) -> Result<(), String> {
-        let reader = SerializedFileReader::new(file).map_err(text)?;
-        let columns = Columns::of(reader.metadata().file_metadata())?;
-        if self.shards.first().is_some_and(|first| first.columns != columns) {
+    fn append(&mut self, shard: Shard) -> Result<(), String> {
+        let Shard { reader, columns, .. } = &shard;
+        if self.shards.first().is_some_and(|first| first.columns != *columns) {
             return Err(format!("its columns or classes are others than in {}", self.shards[0].path.display()));
         }
         for number in 0..reader.num_row_groups() {
@@ -249,10 +277,10 @@ impl Rows {
             if rows > MOST_ROWS - first {
                 return Err(format!("row group {number} claims {rows} rows, more than {MOST_ROWS} with those before"));
             }
-            read_labels(&reader, number, columns.label, rows, &mut self.labels)?;
+            read_labels(reader, number, columns.label, rows, &mut self.labels)?;
             self.groups.push(Group { first, rows, shard: self.shards.len(), number, runs: OnceLock::new() });
         }
-        self.shards.push(Shard { path: path.into(), reader, columns });
+        self.shards.push(shard);
         Ok(())
     }
 
