@@ -184,6 +184,7 @@ fn data_info_says_what_a_path_is_read_as() {
     let place = Place::new();
     place.write("lists/train.txt", "a.bmp 0\nb.bmp 1\n");
     place.write("lists/val.txt", "a.bmp 0\n");
+    place.write("lists/labels.txt", "cat\ndog\n");
     let out = alexnet!("data", "info", place.path("lists")).ok().out;
     assert_eq!(out, "lists: lists of paths and labels, 2 classes\ntrain   2 images\nval     1 image\n");
     contains(&alexnet!("data", "info", place.path("lists"), "--json").ok().out, &[r#""layout":"lists of paths and labels""#]);

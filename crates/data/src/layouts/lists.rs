@@ -15,6 +15,9 @@ use crate::{Dataset, Error, Result, Source};
 /// The most bytes of a list: a hundred times ImageNet's.
 const MOST_BYTES: u64 = 4 << 30;
 
+/// Files that say what classes are called, the best first.
+const NAMES: [&str; 4] = ["synset_words.txt", "synsets.txt", "classes.txt", "labels.txt"];
+
 /// How many leading bytes of a file tell whether it is a text.
 const TEXT_BYTES: usize = 8 << 10;
 
@@ -168,13 +171,14 @@ impl Names {
     /// The names beside the list, one for each label at least; else the labels themselves.
     fn of(folder: &Path, list: &List, notes: &mut Vec<String>) -> Result<Names> {
         let most = list.rows.iter().max_by_key(|row| row.label).ok_or_else(|| no_row(&list.path))?;
-        let files = ["synset_words.txt", "synsets.txt", "classes.txt", "labels.txt"].map(|name| folder.join(name));
-        let Some(path) = files.into_iter().find(|path| path.is_file() && *path != list.path) else {
+        let Some(path) = NAMES.map(|name| folder.join(name)).into_iter().find(|path| path.is_file() && *path != list.path) else {
             // Not every label needs an image, but a label is no reason to make up any number of classes.
             if most.label as usize >= 2 * list.rows.len() + 1000 {
                 let message = format!("the label {}, where the list has {} lines", most.label, list.rows.len());
                 return Err(Error::Line { path: list.path.clone(), line: most.line, message });
             }
+            let name = list.path.file_name().unwrap_or_default().to_string_lossy();
+            notes.push(format!("there are no {} beside `{name}`: classes are called by their numbers", NAMES.join(", ")));
             return Ok(Names { classes: numbers(most.label as usize + 1), words: vec![] });
         };
         let text = text(&path)?;
