@@ -24,6 +24,7 @@ fn words(names: &[&str]) -> Vec<String> {
 fn made_up(train: Pictures, val: Pictures) -> Dataset {
     Dataset {
         name: "made-up".into(),
+        layout: "made up",
         classes: words(&["a", "b", "c", "d", "e", "f", "g"]),
         words: words(&["ant", "bee", "cow", "dog", "eel", "fox", "gnu"]),
         train: Arc::new(train),
@@ -578,7 +579,7 @@ fn a_million_records_are_opened_at_once() {
     let out = tempfile::tempdir().unwrap();
     let classes = (0..1000).map(|i| i.to_string()).collect();
     let (train, val): (Arc<dyn Source>, Arc<dyn Source>) = (Arc::new(Million), Arc::new(wild(0, &[])));
-    let dataset = Dataset { name: "million".into(), classes, words: vec![], train, val, notes: vec![] };
+    let dataset = Dataset { name: "million".into(), classes, train, val, words: vec![], ..made_up(wild(0, &[]), wild(0, &[])) };
     pack(&dataset, out.path(), &Settings { store: Store::Raw, side: 1, ..Settings::default() });
     let began = std::time::Instant::now();
     let packed = open(out.path());

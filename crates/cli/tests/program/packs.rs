@@ -37,7 +37,7 @@ fn the_same_bytes_for_any_number_of_threads_and_by_any_path() {
     assert_eq!((&json["images"]["train"], &json["made"]), (&24.into(), &0.into()));
     contains(
         &alexnet!("data", "info", place.path("one")).ok().out,
-        &["one: 3 classes", "train   24 images", "val     12 images"],
+        &["one: a pack of squares, 3 classes", "train   24 images", "val     12 images"],
     );
     // The folder may be named otherwise the second time.
     let same =

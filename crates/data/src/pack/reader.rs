@@ -33,6 +33,11 @@ pub(crate) fn open(path: &Path, exif: bool) -> Result<Dataset> {
     }
     Ok(Dataset {
         name: name_of(path),
+        layout: match manifest.settings.store {
+            Store::Crop => "a pack of squares",
+            Store::Side => "a pack of resized images",
+            Store::Raw => "a pack of files",
+        },
         classes: manifest.classes,
         words: manifest.words,
         train: Arc::new(Packed { statistics, ..train }),
