@@ -10,7 +10,8 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("reference", &["net"]),
     ("cpu", &["net"]),
     ("conformance", &["net", "reference"]),
-    ("data", &["net"]),
+    ("jpeg", &[]),
+    ("data", &["net", "jpeg"]),
     ("weights", &["net"]),
     ("train", &["net", "data", "weights"]),
     ("report", &["net", "train"]),
@@ -18,8 +19,13 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
 ];
 
 /// Where `unsafe` may stand.
-const MAY_BE_UNSAFE: &[&str] =
-    &["crates/cpu/src/kernels/", "crates/cpu/src/arena.rs", "crates/cpu/src/threads.rs", "crates/weights/src/map.rs"];
+const MAY_BE_UNSAFE: &[&str] = &[
+    "crates/cpu/src/kernels/",
+    "crates/cpu/src/arena.rs",
+    "crates/cpu/src/threads.rs",
+    "crates/jpeg/src/simd",
+    "crates/weights/src/map.rs",
+];
 
 /// Files whose tests need a counting allocator, which is an `unsafe` trait.
 const UNSAFE_TESTS: &[&str] = &["crates/cpu/tests/"];

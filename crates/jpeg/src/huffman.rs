@@ -1,0 +1,246 @@
+//! Huffman codes, and the bits that they are read from.
+
+use crate::Error;
+
+/// Bits that the table is looked up with. No fast symbol, its value's bits included, is longer.
+pub(crate) const LOOKUP_BITS: u32 = 10;
+
+/// Marks an entry of [`Table::entries`] whose symbol needs more than adding a value.
+pub(crate) const SLOW: u32 = 0x80;
+
+/// A Huffman table, ready to be looked up.
+///
+/// An entry of a fast symbol is `value << 16 | (run + 1) << 8 | bits`: the coefficient itself, how many places lead to it,
+/// and the bits of code and value together. Any other is `symbol << 8 | SLOW | bits of the code`, with no bits at all where
+/// the code is longer than the lookup, or none.
+pub(crate) struct Table {
+    entries: [u32; 1 << LOOKUP_BITS],
+    /// Symbols in the order of their codes.
+    symbols: [u8; 256],
+    /// For each length, the first 16 bits beyond the last code of up to that length.
+    limits: [u32; 17],
+    /// For each length, what to subtract from the code, aligned right, for its symbol's position.
+    offsets: [i32; 17],
+    /// The counts and symbols that it was made of: the same again need not be built again.
+    counts: [u8; 16],
+    used: usize,
+}
+
+impl Table {
+    /// A table without codes.
+    pub(crate) fn empty() -> Table {
+        Table {
+            entries: [SLOW; 1 << LOOKUP_BITS],
+            symbols: [0; 256],
+            limits: [0; 17],
+            offsets: [0; 17],
+            counts: [0; 16],
+            used: 0,
+        }
+    }
+
+    /// Makes the table of a segment's counts (codes of each length) and symbols. Those of mean values are sizes, all others
+    /// a run and a size.
+    pub(crate) fn build(&mut self, counts: &[u8; 16], symbols: &[u8], mean: bool) -> Result<(), Error> {
+        const SEGMENT: &str = "a huffman table";
+        if self.counts == *counts && self.symbols[..self.used] == *symbols {
+            return Ok(());
+        }
+        if mean && let Some(&size) = symbols.iter().find(|&&s| s > 15) {
+            return Err(Error::Field { segment: SEGMENT, expected: "sizes of at most 15 bits", found: size.into() });
+        }
+        self.used = 0;
+        self.counts = *counts;
+        self.entries.fill(SLOW);
+        self.symbols[..symbols.len()].copy_from_slice(symbols);
+        let (mut code, mut position) = (0u32, 0usize);
+        for length in 1..=16 {
+            self.offsets[length] = position as i32 - code as i32;
+            for _ in 0..counts[length - 1] {
+                if code >> length != 0 {
+                    return Err(Error::Field { segment: SEGMENT, expected: "fewer codes of a length", found: length });
+                }
+                if length as u32 <= LOOKUP_BITS {
+                    self.enter(code, length as u32, symbols[position], mean);
+                }
+                code += 1;
+                position += 1;
+            }
+            self.limits[length] = code << (16 - length);
+            code <<= 1;
+        }
+        self.used = symbols.len();
+        Ok(())
+    }
+
+    /// Fills the entries that begin with a code.
+    fn enter(&mut self, code: u32, length: u32, symbol: u8, mean: bool) {
+        let spare = LOOKUP_BITS - length;
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        let first = (code << spare) as usize;
+        for (rest, entry) in self.entries[first..first + (1 << spare)].iter_mut().enumerate() {
+            *entry = if size == 0 && (mean || run == 15) {
+                (run + 1) << 8 | length
+            } else if size == 0 || size > spare {
+                u32::from(symbol) << 8 | SLOW | length
+            } else {
+                let value = extend(rest as u32 >> (spare - size), size);
+                (value as u32) << 16 | (run + 1) << 8 | (length + size)
+            };
+        }
+    }
+
+    /// The entry of the bits ahead.
+    #[inline(always)]
+    pub(crate) fn entry(&self, bits: &Bits) -> u32 {
+        self.entries[(bits.window >> (64 - LOOKUP_BITS)) as usize]
+    }
+
+    /// The symbol of a slow entry, its code taken from the bits. At least 16 bits must be there.
+    #[inline(always)]
+    pub(crate) fn slow_symbol(&self, bits: &mut Bits, entry: u32) -> Result<u8, Error> {
+        let length = entry & 0x7f;
+        if length != 0 {
+            bits.skip(length);
+            return Ok((entry >> 8) as u8);
+        }
+        self.long_symbol(bits)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn long_symbol(&self, bits: &mut Bits) -> Result<u8, Error> {
+        let ahead = (bits.window >> 48) as u32;
+        for length in LOOKUP_BITS as usize + 1..=16 {
+            if ahead < self.limits[length] {
+                let position = (ahead >> (16 - length)) as i32 + self.offsets[length];
+                bits.skip(length as u32);
+                return self.symbols.get(position as usize).copied().ok_or(Error::BadCode);
+            }
+        }
+        Err(Error::BadCode)
+    }
+
+    /// The next symbol, whatever it stands for. At least 16 bits must be there.
+    #[inline(always)]
+    pub(crate) fn mean_difference(&self, bits: &mut Bits) -> Result<i32, Error> {
+        let entry = self.entry(bits);
+        if entry & SLOW == 0 {
+            bits.skip(entry & 0x3f);
+            return Ok(entry as i32 >> 16);
+        }
+        let size = u32::from(self.slow_symbol(bits, entry)?);
+        Ok(if size == 0 { 0 } else { extend(bits.take(size), size) })
+    }
+}
+
+/// The signed value that `size` bits stand for, 1 to 16: the lower half of them is negative.
+#[inline(always)]
+pub(crate) fn extend(bits: u32, size: u32) -> i32 {
+    let negative = (bits >> (size - 1)) as i32 - 1;
+    bits as i32 + (negative & (1 - (1 << size)))
+}
+
+/// Bits of a piece of a scan, the first one highest.
+pub(crate) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+    /// The bits ahead, aligned left.
+    pub(crate) window: u64,
+    /// How many of them are there.
+    count: u32,
+}
+
+impl<'a> Bits<'a> {
+    /// The bits of `bytes[start..end]`, with zeros behind them.
+    pub(crate) fn new(bytes: &'a [u8], (start, end): (usize, usize)) -> Bits<'a> {
+        Bits { bytes, at: start, end, window: 0, count: 0 }
+    }
+
+    /// Makes at least 56 bits available.
+    #[inline(always)]
+    pub(crate) fn refill(&mut self) {
+        if let Some(word) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            self.window |= u64::from_be_bytes(*word) >> self.count;
+            self.at += ((63 - self.count) >> 3) as usize;
+            self.count |= 56;
+        } else {
+            // Far beyond the end, which `is_overrun` tells.
+            self.at += 8;
+            self.count = 56;
+        }
+    }
+
+    /// Passes over bits, fewer than 64, that are there.
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, bits: u32) {
+        self.window <<= bits & 63;
+        self.count = self.count.wrapping_sub(bits);
+    }
+
+    /// Takes 1 to 16 bits that are there.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, bits: u32) -> u32 {
+        let value = (self.window >> 32) as u32 >> (32 - bits);
+        self.skip(bits);
+        value
+    }
+
+    /// The next bit, wherever it comes from.
+    #[inline(always)]
+    pub(crate) fn bit(&mut self) -> u32 {
+        if self.count == 0 {
+            self.refill();
+        }
+        self.take(1)
+    }
+
+    /// Whether more bits were taken than there are.
+    pub(crate) fn is_overrun(&self) -> bool {
+        8 * self.at > 8 * self.end + self.count as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_extend_as_the_standard_says() {
+        assert_eq!((extend(0, 1), extend(1, 1)), (-1, 1));
+        assert_eq!((extend(0, 3), extend(3, 3), extend(4, 3), extend(7, 3)), (-7, -4, 4, 7));
+        assert_eq!((extend(0, 15), extend(0x7fff, 15)), (-32767, 32767));
+    }
+
+    #[test]
+    fn short_and_long_codes_give_their_symbols() {
+        // Lengths 1, 2, …, 12: 0, 10, 110, … with sizes in turn.
+        let mut counts = [0; 16];
+        counts[..12].fill(1);
+        let symbols: Vec<u8> = (0..12).collect();
+        let mut table = Table::empty();
+        table.build(&counts, &symbols, true).expect("a table");
+        let mut bytes = vec![0b0101_1100, 0b0111_1111, 0b1111_0101, 0b0101_1010];
+        bytes.extend([0; 16]);
+        let mut bits = Bits::new(&bytes, (0, 4));
+        bits.refill();
+        assert_eq!(table.mean_difference(&mut bits), Ok(0));
+        assert_eq!(table.mean_difference(&mut bits), Ok(1));
+        assert_eq!(table.mean_difference(&mut bits), Ok(-3));
+        assert_eq!(table.mean_difference(&mut bits), Ok(0b101_0101_1010));
+        assert!(!bits.is_overrun());
+        bits.skip(1);
+        assert!(bits.is_overrun());
+        let mut bits = Bits::new(&[0xff; 24], (0, 8));
+        bits.refill();
+        assert_eq!(table.mean_difference(&mut bits), Err(Error::BadCode));
+    }
+
+    #[test]
+    fn too_many_codes_are_refused() {
+        let mut counts = [0; 16];
+        counts[0] = 3;
+        assert!(Table::empty().build(&counts, &[1, 2, 3], false).is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! Blocks of a sequential scan.
+
+use std::ops::Range;
+
+use crate::Error;
+use crate::huffman::{Bits, SLOW, Table, extend};
+use crate::scan::{Block, Cursor};
+use crate::tables::NATURAL;
+
+/// Fast symbols between two refills: each takes at most ten of 56 bits.
+const SYMBOLS_PER_REFILL: usize = 5;
+
+/// A component's part in a row of units.
+pub(crate) struct Strip<'a> {
+    pub(crate) mean: &'a Table,
+    pub(crate) other: &'a Table,
+    /// Blocks of a unit.
+    pub(crate) h: usize,
+    pub(crate) v: usize,
+    /// Columns of blocks that are kept.
+    pub(crate) columns: Range<usize>,
+    /// Whether mean values are all that is kept.
+    pub(crate) means_only: bool,
+    /// The kept blocks. `[v, columns]`
+    pub(crate) blocks: &'a mut [Block],
+    /// Of each, its last coefficient that is not zero, in zigzag order.
+    pub(crate) lasts: &'a mut [u8],
+}
+
+/// Decodes row `row` of `rows` rows of units; keeps nothing where it is not `wanted`.
+#[inline(always)]
+pub(crate) fn decode_row(
+    cursor: &mut Cursor,
+    strips: &mut [Strip],
+    units_across: usize,
+    (row, rows): (usize, usize),
+    wanted: bool,
+) -> Result<(), Error> {
+    for unit in 0..units_across {
+        cursor.begin_unit(row, rows)?;
+        for (strip, prediction) in strips.iter_mut().zip(&mut cursor.means) {
+            for dy in 0..strip.v {
+                for dx in 0..strip.h {
+                    let column = strip.h * unit + dx;
+                    let bits = &mut cursor.bits;
+                    if !wanted || !strip.columns.contains(&column) {
+                        decode_mean(bits, strip.mean, prediction)?;
+                        skip_others(bits, strip.other)?;
+                        continue;
+                    }
+                    let at = dy * strip.columns.len() + column - strip.columns.start;
+                    let block = &mut strip.blocks[at];
+                    *block = [0; 64];
+                    block[0] = decode_mean(bits, strip.mean, prediction)?;
+                    strip.lasts[at] = if strip.means_only {
+                        skip_others(bits, strip.other)?;
+                        0
+                    } else {
+                        decode_others(bits, strip.other, block)?
+                    };
+                }
+            }
+        }
+    }
+    cursor.check(row, rows)
+}
+
+/// A whole block, for scans that are not rendered at once.
+#[inline(always)]
+pub(crate) fn decode_block(
+    bits: &mut Bits,
+    mean: &Table,
+    other: &Table,
+    prediction: &mut i32,
+    block: &mut Block,
+) -> Result<(), Error> {
+    *block = [0; 64];
+    block[0] = decode_mean(bits, mean, prediction)?;
+    decode_others(bits, other, block).map(|_| ())
+}
+
+#[inline(always)]
+fn decode_mean(bits: &mut Bits, mean: &Table, prediction: &mut i32) -> Result<i16, Error> {
+    bits.refill();
+    *prediction = prediction.wrapping_add(mean.mean_difference(bits)?);
+    Ok(*prediction as i16)
+}
+
+/// The coefficients 1 to 63 of a block that is zero so far; returns the last one that may not be.
+#[inline(always)]
+fn decode_others(bits: &mut Bits, table: &Table, block: &mut Block) -> Result<u8, Error> {
+    let mut k = 1usize;
+    'block: while k < 64 {
+        bits.refill();
+        for _ in 0..SYMBOLS_PER_REFILL {
+            let entry = table.entry(bits);
+            if entry & SLOW != 0 {
+                match slow(bits, table, entry)? {
+                    None => break 'block,
+                    Some((run, value)) => {
+                        k += run + 1;
+                        put(block, k - 1, value);
+                    }
+                }
+                continue 'block;
+            }
+            bits.skip(entry & 0x3f);
+            k += (entry >> 8 & 0xff) as usize;
+            put(block, k - 1, (entry >> 16) as i16);
+            if k >= 64 {
+                break 'block;
+            }
+        }
+    }
+    if k > 64 { Err(Error::BadIndex) } else { Ok((k - 1) as u8) }
+}
+
+/// Passes over the coefficients 1 to 63.
+#[inline(always)]
+fn skip_others(bits: &mut Bits, table: &Table) -> Result<(), Error> {
+    let mut k = 1usize;
+    'block: while k < 64 {
+        bits.refill();
+        for _ in 0..SYMBOLS_PER_REFILL {
+            let entry = table.entry(bits);
+            if entry & SLOW != 0 {
+                match slow(bits, table, entry)? {
+                    None => break 'block,
+                    Some((run, _)) => k += run + 1,
+                }
+                continue 'block;
+            }
+            bits.skip(entry & 0x3f);
+            k += (entry >> 8 & 0xff) as usize;
+            if k >= 64 {
+                break 'block;
+            }
+        }
+    }
+    if k > 64 { Err(Error::BadIndex) } else { Ok(()) }
+}
+
+/// A symbol whose value is not in the table: zeros to pass over and the value behind them, or the block's end.
+#[inline(always)]
+fn slow(bits: &mut Bits, table: &Table, entry: u32) -> Result<Option<(usize, i16)>, Error> {
+    // Code and value may take 31 bits.
+    bits.refill();
+    let symbol = table.slow_symbol(bits, entry)?;
+    let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+    Ok(match (run, size) {
+        (15, 0) => Some((15, 0)),
+        (_, 0) => None,
+        _ => Some((run, extend(bits.take(size), size) as i16)),
+    })
+}
+
+#[inline(always)]
+fn put(block: &mut Block, k: usize, value: i16) {
+    block[usize::from(NATURAL[k & 127] & 63)] = value;
+}

@@ -1,0 +1,130 @@
+//! The loops that time goes into, each compiled once for each instruction set.
+
+#![allow(unsafe_code)]
+
+use crate::plan::{Plan, Plane};
+use crate::progressive::{self, Stored};
+use crate::render::{self, Samples};
+use crate::scan::{Block, Cursor, ScanHeader};
+use crate::sequential::{self, Strip};
+use crate::tables::{Quantisation, Tables};
+use crate::{Colour, Error};
+
+/// An instruction set that this CPU has been seen to have: what entitles a loop to use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target(Isa);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Isa {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Target {
+    /// The best one.
+    pub(crate) fn detect() -> Target {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+            let avx512 = ["avx512f", "avx512bw"].len() == 2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vbmi");
+            if avx2 {
+                return Target(if avx512 { Isa::Avx512 } else { Isa::Avx2 });
+            }
+        }
+        Target(Isa::Portable)
+    }
+}
+
+/// Defines `fn name(target: Target, …)` with its body compiled once for each instruction set.
+macro_rules! by_isa {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ty $body:block) => {
+        $(#[$doc])*
+        pub(crate) fn $name(target: Target, $($arg: $ty),*) -> $result {
+            #[inline(always)]
+            fn portable($($arg: $ty),*) -> $result $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+            fn avx2($($arg: $ty),*) -> $result {
+                portable($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,lzcnt,popcnt")]
+            fn avx512($($arg: $ty),*) -> $result {
+                portable($($arg),*)
+            }
+            match target.0 {
+                // SAFETY: a `Target` exists only for an instruction set that the CPU has.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => unsafe { avx2($($arg),*) },
+                Isa::Portable => portable($($arg),*),
+            }
+        }
+    };
+}
+
+by_isa! {
+    /// [`sequential::decode_row`].
+    fn decode_row(
+        cursor: &mut Cursor,
+        strips: &mut [Strip],
+        units_across: usize,
+        place: (usize, usize),
+        wanted: bool,
+    ) -> Result<(), Error> {
+        sequential::decode_row(cursor, strips, units_across, place, wanted)
+    }
+}
+
+by_isa! {
+    /// [`progressive::decode_scan`].
+    fn decode_scan(
+        cursor: &mut Cursor,
+        scan: &ScanHeader,
+        progressive: bool,
+        tables: &Tables,
+        planes: &[Plane],
+        units: (usize, usize),
+        stored: &mut [Stored],
+    ) -> Result<(), Error> {
+        progressive::decode_scan(cursor, scan, progressive, tables, planes, units, stored)
+    }
+}
+
+by_isa! {
+    /// [`Samples::transform`].
+    fn transform(
+        samples: &mut Samples,
+        plane: &Plane,
+        steps: &Quantisation,
+        dy: usize,
+        blocks: &[Block],
+        lasts: Option<&[u8]>,
+    ) -> () {
+        samples.transform(plane, steps, dy, blocks, lasts)
+    }
+}
+
+by_isa! {
+    /// [`render::emit`].
+    fn emit(
+        plan: &Plan,
+        colour: Colour,
+        samples: &mut [Samples],
+        unit_row: usize,
+        next: &mut usize,
+        rgb: &mut [u8],
+    ) -> () {
+        render::emit(plan, colour, samples, unit_row, next, rgb)
+    }
+}
