@@ -166,7 +166,8 @@ impl Decoder {
                 for dy in 0..plane.v {
                     let blocks = &strip.blocks[dy * kept..][..kept];
                     let lasts = Some(&strip.lasts[dy * kept..][..kept]);
-                    simd::transform(self.target, &mut self.samples[member.component], plane, steps, dy, blocks, lasts);
+                    let out = self.samples[member.component].block_row(plane, dy);
+                    simd::transform(self.target, blocks, lasts, steps, plane.side, out);
                 }
             }
             simd::emit(self.target, plan, header.colour, &mut self.samples[..plan.planes.len()], row, &mut next, rgb);
@@ -207,7 +208,7 @@ impl Decoder {
                 for dy in 0..plane.v {
                     let at = (row * plane.v + dy) * stored.across + plane.columns.start;
                     let blocks = &stored.blocks[at..][..plane.kept_across()];
-                    simd::transform(self.target, samples, plane, steps, dy, blocks, None);
+                    simd::transform(self.target, blocks, None, steps, plane.side, samples.block_row(plane, dy));
                 }
             }
             simd::emit(self.target, plan, header.colour, &mut self.samples[..plan.planes.len()], row, &mut next, rgb);

@@ -2,9 +2,7 @@
 
 use crate::Colour;
 use crate::plan::{Plan, Plane, Upsampling};
-use crate::scan::Block;
-use crate::tables::Quantisation;
-use crate::{colour, transform, upsample};
+use crate::{colour, upsample};
 
 /// Bytes before and behind each row of samples: room for the repeated edge, and for reading and writing whole vectors.
 const MARGIN: usize = 64;
@@ -26,19 +24,11 @@ impl Samples {
         self.line.resize(self.stride * plane.across, 0);
     }
 
-    /// Transforms a row of blocks, the `dy`-th of its row of units. `lasts`: of each block, its last coefficient that is not
-    /// zero, where that is known.
-    #[inline(always)]
-    pub(crate) fn transform(&mut self, plane: &Plane, steps: &Quantisation, dy: usize, blocks: &[Block], lasts: Option<&[u8]>) {
-        let (stride, side) = (self.stride, plane.side);
-        let start = (1 + dy * side) * stride + MARGIN;
-        let rows = &mut self.bytes[start..][..side * stride - MARGIN];
-        match side {
-            8 => full_blocks(blocks, lasts, steps, rows, stride),
-            4 => each(blocks, 4, rows, |block, out| transform::half(block, steps, out, stride)),
-            2 => each(blocks, 2, rows, |block, out| transform::quarter(block, steps, out, stride)),
-            _ => each(blocks, 1, rows, |block, out| out[0] = transform::flat(block[0], steps[0])),
-        }
+    /// Where the `dy`-th row of blocks of the row of units goes: rows of samples, and how far apart these are. Behind each
+    /// there is room for [`MARGIN`] samples more.
+    pub(crate) fn block_row(&mut self, plane: &Plane, dy: usize) -> (&mut [u8], usize) {
+        let start = (1 + dy * plane.side) * self.stride + MARGIN;
+        (&mut self.bytes[start..][..plane.side * self.stride - MARGIN], self.stride)
     }
 
     /// Repeats the first and the last sample of each row beyond the picture's edges, where interpolation looks for them.
@@ -109,19 +99,6 @@ impl Samples {
     }
 }
 
-#[inline(always)]
-fn each(blocks: &[Block], side: usize, rows: &mut [u8], mut one: impl FnMut(&Block, &mut [u8])) {
-    for (i, block) in blocks.iter().enumerate() {
-        one(block, &mut rows[side * i..]);
-    }
-}
-
-#[inline(always)]
-fn full_blocks(blocks: &[Block], lasts: Option<&[u8]>, steps: &Quantisation, rows: &mut [u8], stride: usize) {
-    each(blocks, 8, rows, |block, out| transform::full(block, steps, out, stride));
-    let _ = lasts;
-}
-
 /// Writes the rows of RGB that row of units `unit_row` makes possible, `*next` being the first row that is not written yet.
 #[inline(always)]
 pub(crate) fn emit(plan: &Plan, colour: Colour, samples: &mut [Samples], unit_row: usize, next: &mut usize, rgb: &mut [u8]) {
@@ -143,8 +120,7 @@ pub(crate) fn emit(plan: &Plan, colour: Colour, samples: &mut [Samples], unit_ro
         colour::convert(colour, rows, out);
         *next += 1;
     }
-    for (samples, plane) in samples.iter_mut().zip(&plan.planes) {
-        let _ = plane;
+    for samples in samples.iter_mut().filter(|_| plan.neighbours) {
         samples.advance();
     }
 }

@@ -13,25 +13,25 @@ const FACTOR_BITS: i32 = 13;
 const SHIFT: usize = FACTOR_BITS as usize;
 
 /// 32 bits that wrap: coefficients that no encoder writes must not end in a panic.
-type Wide = Wrapping<i32>;
+pub(crate) type Wide = Wrapping<i32>;
 
 /// A factor in 13 bits.
 const fn factor(value: f64) -> Wide {
     Wrapping((value * (1 << FACTOR_BITS) as f64 + 0.5) as i32)
 }
 
-const F_0_298: Wide = factor(0.298631336);
-const F_0_390: Wide = factor(0.390180644);
-const F_0_541: Wide = factor(0.541196100);
-const F_0_765: Wide = factor(0.765366865);
-const F_0_899: Wide = factor(0.899976223);
-const F_1_175: Wide = factor(1.175875602);
-const F_1_501: Wide = factor(1.501321110);
-const F_1_847: Wide = factor(1.847759065);
-const F_1_961: Wide = factor(1.961570560);
-const F_2_053: Wide = factor(2.053119869);
-const F_2_562: Wide = factor(2.562915447);
-const F_3_072: Wide = factor(3.072711026);
+pub(crate) const F_0_298: Wide = factor(0.298631336);
+pub(crate) const F_0_390: Wide = factor(0.390180644);
+pub(crate) const F_0_541: Wide = factor(0.541196100);
+pub(crate) const F_0_765: Wide = factor(0.765366865);
+pub(crate) const F_0_899: Wide = factor(0.899976223);
+pub(crate) const F_1_175: Wide = factor(1.175875602);
+pub(crate) const F_1_501: Wide = factor(1.501321110);
+pub(crate) const F_1_847: Wide = factor(1.847759065);
+pub(crate) const F_1_961: Wide = factor(1.961570560);
+pub(crate) const F_2_053: Wide = factor(2.053119869);
+pub(crate) const F_2_562: Wide = factor(2.562915447);
+pub(crate) const F_3_072: Wide = factor(3.072711026);
 
 /// The coefficient at `at` times its step, in 16 bits that wrap as libjpeg-turbo's vectors do.
 #[inline(always)]
@@ -156,6 +156,20 @@ pub(crate) fn quarter(block: &Block, steps: &Quantisation, out: &mut [u8], strid
         let row = two(middle[r]);
         for (to, value) in out[r * stride..][..2].iter_mut().zip(row) {
             *to = sample(rounded(value, FACTOR_BITS + PASS_BITS + 3 + 2));
+        }
+    }
+}
+
+/// Transforms a row of blocks to samples of `side`, side by side in rows `stride` apart.
+#[inline(always)]
+pub(crate) fn row(blocks: &[Block], steps: &Quantisation, side: usize, out: &mut [u8], stride: usize) {
+    for (i, block) in blocks.iter().enumerate() {
+        let out = &mut out[side * i..];
+        match side {
+            8 => full(block, steps, out, stride),
+            4 => half(block, steps, out, stride),
+            2 => quarter(block, steps, out, stride),
+            _ => out[0] = flat(block[0], steps[0]),
         }
     }
 }

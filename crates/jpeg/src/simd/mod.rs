@@ -2,13 +2,16 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod inverse;
+
 use crate::plan::{Plan, Plane};
 use crate::progressive::{self, Stored};
 use crate::render::{self, Samples};
 use crate::scan::{Block, Cursor, ScanHeader};
 use crate::sequential::{self, Strip};
 use crate::tables::{Quantisation, Tables};
-use crate::{Colour, Error};
+use crate::{Colour, Error, transform};
 
 /// An instruction set that this CPU has been seen to have: what entitles a loop to use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +31,12 @@ impl Target {
     pub(crate) fn detect() -> Target {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
-            let avx512 = ["avx512f", "avx512bw"].len() == 2
-                && is_x86_feature_detected!("avx512f")
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("lzcnt")
+                && is_x86_feature_detected!("popcnt");
+            let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
@@ -102,18 +108,66 @@ by_isa! {
 }
 
 by_isa! {
-    /// [`Samples::transform`].
-    fn transform(
-        samples: &mut Samples,
-        plane: &Plane,
-        steps: &Quantisation,
-        dy: usize,
-        blocks: &[Block],
-        lasts: Option<&[u8]>,
-    ) -> () {
-        samples.transform(plane, steps, dy, blocks, lasts)
+    /// [`transform::row`].
+    fn transform_plain(blocks: &[Block], steps: &Quantisation, side: usize, out: &mut [u8], stride: usize) -> () {
+        transform::row(blocks, steps, side, out, stride)
     }
 }
+
+/// [`transform::row`]. Behind each row of `out` there is room for whole vectors. `lasts`: of each block, its last coefficient
+/// that is not zero, where that is known.
+pub(crate) fn transform(
+    target: Target,
+    blocks: &[Block],
+    lasts: Option<&[u8]>,
+    steps: &Quantisation,
+    side: usize,
+    (out, stride): (&mut [u8], usize),
+) {
+    match (side, target.0) {
+        // SAFETY: a `Target` exists only for an instruction set that the CPU has.
+        #[cfg(target_arch = "x86_64")]
+        (8, Isa::Avx512) => unsafe { transform_avx512(blocks, lasts, steps, out, stride) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        (8, Isa::Avx2) => unsafe { transform_avx2(blocks, lasts, steps, out, stride) },
+        _ => transform_plain(target, blocks, steps, side, out, stride),
+    }
+}
+
+/// Defines a row of transforms by vectors of `$n` blocks.
+#[cfg(target_arch = "x86_64")]
+macro_rules! transform_vectors {
+    ($name:ident, $features:literal, $n:literal, $module:ident) => {
+        #[target_feature(enable = $features)]
+        fn $name(blocks: &[Block], lasts: Option<&[u8]>, table: &Quantisation, out: &mut [u8], stride: usize) {
+            let steps = inverse::$module::steps(table);
+            let (groups, rest) = blocks.as_chunks::<$n>();
+            for (i, group) in groups.iter().enumerate() {
+                let at = 8 * $n * i;
+                // Blocks without other coefficients than the mean one are common in skies and walls.
+                if lasts.is_some_and(|lasts| lasts[$n * i..][..$n] == [0; $n]) {
+                    let levels = group.each_ref().map(|block| [transform::flat(block[0], table[0]); 8]);
+                    for row in 0..8 {
+                        out[at + row * stride..][..8 * $n].copy_from_slice(levels.as_flattened());
+                    }
+                } else {
+                    inverse::$module::blocks(group, &steps, &mut out[at..], stride);
+                }
+            }
+            if !rest.is_empty() {
+                let mut group = [[0; 64]; $n];
+                group[..rest.len()].copy_from_slice(rest);
+                inverse::$module::blocks(&group, &steps, &mut out[8 * $n * groups.len()..], stride);
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+transform_vectors!(transform_avx2, "avx2", 2, avx2);
+#[cfg(target_arch = "x86_64")]
+transform_vectors!(transform_avx512, "avx512f,avx512bw", 4, avx512);
 
 by_isa! {
     /// [`render::emit`].
