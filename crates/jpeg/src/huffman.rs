@@ -2,19 +2,73 @@
 
 use crate::Error;
 
-/// Bits that the table is looked up with. No fast symbol, its value's bits included, is longer.
-pub(crate) const LOOKUP_BITS: u32 = 10;
+/// Bits that the table is looked up with.
+const LOOKUP_BITS: u32 = 10;
 
-/// Marks an entry of [`Table::entries`] whose symbol needs more than adding a value.
-pub(crate) const SLOW: u32 = 0x80;
+/// The most bits of code and value together of an entry that is not special: three of them fit between two refills.
+const MOST_BITS: u32 = 18;
+
+/// What the bits ahead begin with: a code, `run` zeros and then a value of `size` bits.
+///
+/// `size << 24 | bits of the code << 16 | (run + 1) << 8 | bits of code and value`. A special one has [`Entry::SPECIAL`] and
+/// the symbol instead of the run, and no bits at all where the code is longer than the lookup, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry(u32);
+
+impl Entry {
+    const SPECIAL: u32 = 0x80;
+    const UNKNOWN: Entry = Entry(Entry::SPECIAL);
+
+    /// Of a code of `length` bits; with `mean` the symbol is but a size.
+    fn new(symbol: u8, length: u32, mean: bool) -> Entry {
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        let is_value = size > 0 || run == 15 || mean;
+        if is_value && length + size <= MOST_BITS {
+            Entry(size << 24 | length << 16 | (run + 1) << 8 | (length + size))
+        } else {
+            Entry(u32::from(symbol) << 8 | Entry::SPECIAL | length)
+        }
+    }
+
+    /// Whether there is more to it than a value, or the value is a long one: [`Table::symbol`] tells.
+    #[inline(always)]
+    pub(crate) fn is_special(self) -> bool {
+        self.0 & Entry::SPECIAL != 0
+    }
+
+    /// Places to the value from the last one before.
+    #[inline(always)]
+    pub(crate) fn places(self) -> usize {
+        (self.0 >> 8 & 0xff) as usize
+    }
+
+    /// Bits of the value.
+    #[inline(always)]
+    pub(crate) fn size(self) -> u32 {
+        self.0 >> 24
+    }
+
+    /// The value, 0 where it has no bits. Its bits and the code's are taken.
+    #[inline(always)]
+    pub(crate) fn take(self, bits: &mut Bits) -> i32 {
+        let ahead = bits.window << (self.0 >> 16 & 63);
+        bits.skip(self.0 & 63);
+        let size = self.size() & 31;
+        // The lower half of the values is negative: their first bit is 0.
+        let negative = !(ahead as i64 >> 63) as i32;
+        (ahead >> 1 >> (63 - size)) as i32 + (negative & (1 - (1 << size)))
+    }
+
+    /// Passes over code and value.
+    #[inline(always)]
+    pub(crate) fn pass(self, bits: &mut Bits) {
+        bits.skip(self.0 & 63);
+    }
+}
 
 /// A Huffman table, ready to be looked up.
-///
-/// An entry of a fast symbol is `value << 16 | (run + 1) << 8 | bits`: the coefficient itself, how many places lead to it,
-/// and the bits of code and value together. Any other is `symbol << 8 | SLOW | bits of the code`, with no bits at all where
-/// the code is longer than the lookup, or none.
 pub(crate) struct Table {
-    entries: [u32; 1 << LOOKUP_BITS],
+    entries: [Entry; 1 << LOOKUP_BITS],
     /// Symbols in the order of their codes.
     symbols: [u8; 256],
     /// For each length, the first 16 bits beyond the last code of up to that length.
@@ -30,7 +84,7 @@ impl Table {
     /// A table without codes.
     pub(crate) fn empty() -> Table {
         Table {
-            entries: [SLOW; 1 << LOOKUP_BITS],
+            entries: [Entry::UNKNOWN; 1 << LOOKUP_BITS],
             symbols: [0; 256],
             limits: [0; 17],
             offsets: [0; 17],
@@ -51,7 +105,7 @@ impl Table {
         }
         self.used = 0;
         self.counts = *counts;
-        self.entries.fill(SLOW);
+        self.entries.fill(Entry::UNKNOWN);
         self.symbols[..symbols.len()].copy_from_slice(symbols);
         let (mut code, mut position) = (0u32, 0usize);
         for length in 1..=16 {
@@ -61,7 +115,9 @@ impl Table {
                     return Err(Error::Field { segment: SEGMENT, expected: "fewer codes of a length", found: length });
                 }
                 if length as u32 <= LOOKUP_BITS {
-                    self.enter(code, length as u32, symbols[position], mean);
+                    let spare = LOOKUP_BITS - length as u32;
+                    let entry = Entry::new(symbols[position], length as u32, mean);
+                    self.entries[(code << spare) as usize..][..1 << spare].fill(entry);
                 }
                 code += 1;
                 position += 1;
@@ -73,63 +129,48 @@ impl Table {
         Ok(())
     }
 
-    /// Fills the entries that begin with a code.
-    fn enter(&mut self, code: u32, length: u32, symbol: u8, mean: bool) {
-        let spare = LOOKUP_BITS - length;
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        let first = (code << spare) as usize;
-        for (rest, entry) in self.entries[first..first + (1 << spare)].iter_mut().enumerate() {
-            *entry = if size == 0 && (mean || run == 15) {
-                (run + 1) << 8 | length
-            } else if size == 0 || size > spare {
-                u32::from(symbol) << 8 | SLOW | length
-            } else {
-                let value = extend(rest as u32 >> (spare - size), size);
-                (value as u32) << 16 | (run + 1) << 8 | (length + size)
-            };
-        }
-    }
-
     /// The entry of the bits ahead.
     #[inline(always)]
-    pub(crate) fn entry(&self, bits: &Bits) -> u32 {
+    pub(crate) fn entry(&self, bits: &Bits) -> Entry {
         self.entries[(bits.window >> (64 - LOOKUP_BITS)) as usize]
     }
 
-    /// The symbol of a slow entry, its code taken from the bits. At least 16 bits must be there.
+    /// The symbol of a special entry, its code taken from the bits. At least 16 bits must be there.
     #[inline(always)]
-    pub(crate) fn slow_symbol(&self, bits: &mut Bits, entry: u32) -> Result<u8, Error> {
-        let length = entry & 0x7f;
+    pub(crate) fn symbol(&self, bits: &mut Bits, entry: Entry) -> Result<u8, Error> {
+        let length = entry.0 & 0x7f;
         if length != 0 {
             bits.skip(length);
-            return Ok((entry >> 8) as u8);
+            return Ok((entry.0 >> 8) as u8);
         }
-        self.long_symbol(bits)
+        let (symbol, length) = self.long_symbol(bits.window)?;
+        bits.skip(length);
+        Ok(symbol)
     }
 
+    /// The symbol and the length of a code that is longer than the lookup. By value, so that nobody's bits need an address.
     #[cold]
     #[inline(never)]
-    fn long_symbol(&self, bits: &mut Bits) -> Result<u8, Error> {
-        let ahead = (bits.window >> 48) as u32;
+    fn long_symbol(&self, window: u64) -> Result<(u8, u32), Error> {
+        let ahead = (window >> 48) as u32;
         for length in LOOKUP_BITS as usize + 1..=16 {
             if ahead < self.limits[length] {
                 let position = (ahead >> (16 - length)) as i32 + self.offsets[length];
-                bits.skip(length as u32);
-                return self.symbols.get(position as usize).copied().ok_or(Error::BadCode);
+                let symbol = self.symbols.get(position as usize).copied().ok_or(Error::BadCode)?;
+                return Ok((symbol, length as u32));
             }
         }
         Err(Error::BadCode)
     }
 
-    /// The next symbol, whatever it stands for. At least 16 bits must be there.
+    /// By how much the next mean value differs. At least 31 bits must be there.
     #[inline(always)]
     pub(crate) fn mean_difference(&self, bits: &mut Bits) -> Result<i32, Error> {
         let entry = self.entry(bits);
-        if entry & SLOW == 0 {
-            bits.skip(entry & 0x3f);
-            return Ok(entry as i32 >> 16);
+        if !entry.is_special() {
+            return Ok(entry.take(bits));
         }
-        let size = u32::from(self.slow_symbol(bits, entry)?);
+        let size = u32::from(self.symbol(bits, entry)?);
         Ok(if size == 0 { 0 } else { extend(bits.take(size), size) })
     }
 }
@@ -142,6 +183,9 @@ pub(crate) fn extend(bits: u32, size: u32) -> i32 {
 }
 
 /// Bits of a piece of a scan, the first one highest.
+///
+/// Loops over symbols work on a copy, which can live in registers, and put that back when they are done.
+#[derive(Clone)]
 pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,

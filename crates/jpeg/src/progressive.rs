@@ -1,7 +1,7 @@
 //! Scans whose coefficients are kept until all are there: progressive ones, and sequential ones of some components each.
 
 use crate::Error;
-use crate::huffman::{Bits, SLOW, Table, extend};
+use crate::huffman::{Bits, Table, extend};
 use crate::plan::Plane;
 use crate::scan::{Block, Cursor, ScanHeader};
 use crate::sequential;
@@ -154,16 +154,15 @@ fn others(
     while k <= last {
         bits.refill();
         let entry = table.entry(bits);
-        if entry & SLOW == 0 {
-            bits.skip(entry & 0x3f);
-            k += (entry >> 8 & 0xff) as usize;
-            block[place(k - 1)] = ((entry as i32 >> 16) << low) as i16;
+        if !entry.is_special() {
+            k += entry.places();
+            block[place(k - 1)] = (entry.take(bits) << low) as i16;
             continue;
         }
-        let symbol = table.slow_symbol(bits, entry)?;
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        let symbol = table.symbol(bits, entry)?;
+        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
         if size > 0 {
-            k += run as usize + 1;
+            k += run + 1;
             block[place(k - 1)] = (extend(bits.take(size), size) << low) as i16;
         } else if run == 15 {
             k += 16;
@@ -188,12 +187,14 @@ fn refine_others(
     while *empty == 0 && k <= last {
         bits.refill();
         let entry = table.entry(bits);
-        let (mut run, value) = if entry & SLOW == 0 {
-            bits.skip(entry & 0x3f);
-            ((entry >> 8 & 0xff) - 1, entry as i32 >> 16)
+        let (mut run, value) = if !entry.is_special() {
+            if entry.size() > 1 {
+                return Err(Error::BadCode);
+            }
+            (entry.places() - 1, entry.take(bits))
         } else {
-            let symbol = table.slow_symbol(bits, entry)?;
-            match (u32::from(symbol >> 4), symbol & 15) {
+            let symbol = table.symbol(bits, entry)?;
+            match (usize::from(symbol >> 4), symbol & 15) {
                 (15, 0) => (15, 0),
                 (run, 0) => {
                     *empty = empty_blocks(bits, run);
@@ -203,9 +204,6 @@ fn refine_others(
                 _ => return Err(Error::BadCode),
             }
         };
-        if !(-1..=1).contains(&value) {
-            return Err(Error::BadCode);
-        }
         // Zeros are counted, whatever is none gets its bit.
         while k <= last {
             let coefficient = &mut block[place(k)];
@@ -240,8 +238,8 @@ fn refine_others(
 
 /// How many blocks, this one included, have no new coefficients.
 #[inline(always)]
-fn empty_blocks(bits: &mut Bits, size: u32) -> u32 {
-    if size == 0 { 1 } else { (1 << size) + bits.take(size) }
+fn empty_blocks(bits: &mut Bits, size: usize) -> u32 {
+    if size == 0 { 1 } else { (1 << size) + bits.take(size as u32) }
 }
 
 #[inline(always)]

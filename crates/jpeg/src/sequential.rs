@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use crate::Error;
-use crate::huffman::{Bits, SLOW, Table, extend};
+use crate::huffman::{Bits, Entry, Table, extend};
 use crate::scan::{Block, Cursor};
 use crate::tables::NATURAL;
 
-/// Fast symbols between two refills: each takes at most ten of 56 bits.
-const SYMBOLS_PER_REFILL: usize = 5;
+/// Plain entries between two refills: each takes at most 18 of 56 bits.
+const ENTRIES_PER_REFILL: usize = 3;
 
 /// A component's part in a row of units.
 pub(crate) struct Strip<'a> {
@@ -88,14 +88,15 @@ fn decode_mean(bits: &mut Bits, mean: &Table, prediction: &mut i32) -> Result<i1
 
 /// The coefficients 1 to 63 of a block that is zero so far; returns the last one that may not be.
 #[inline(always)]
-fn decode_others(bits: &mut Bits, table: &Table, block: &mut Block) -> Result<u8, Error> {
+fn decode_others(all: &mut Bits, table: &Table, block: &mut Block) -> Result<u8, Error> {
+    let mut bits = all.clone();
     let mut k = 1usize;
     'block: while k < 64 {
         bits.refill();
-        for _ in 0..SYMBOLS_PER_REFILL {
-            let entry = table.entry(bits);
-            if entry & SLOW != 0 {
-                match slow(bits, table, entry)? {
+        for _ in 0..ENTRIES_PER_REFILL {
+            let entry = table.entry(&bits);
+            if entry.is_special() {
+                match special(&mut bits, table, entry)? {
                     None => break 'block,
                     Some((run, value)) => {
                         k += run + 1;
@@ -104,48 +105,50 @@ fn decode_others(bits: &mut Bits, table: &Table, block: &mut Block) -> Result<u8
                 }
                 continue 'block;
             }
-            bits.skip(entry & 0x3f);
-            k += (entry >> 8 & 0xff) as usize;
-            put(block, k - 1, (entry >> 16) as i16);
+            k += entry.places();
+            put(block, k - 1, entry.take(&mut bits) as i16);
             if k >= 64 {
                 break 'block;
             }
         }
     }
+    *all = bits;
     if k > 64 { Err(Error::BadIndex) } else { Ok((k - 1) as u8) }
 }
 
 /// Passes over the coefficients 1 to 63.
 #[inline(always)]
-fn skip_others(bits: &mut Bits, table: &Table) -> Result<(), Error> {
+fn skip_others(all: &mut Bits, table: &Table) -> Result<(), Error> {
+    let mut bits = all.clone();
     let mut k = 1usize;
     'block: while k < 64 {
         bits.refill();
-        for _ in 0..SYMBOLS_PER_REFILL {
-            let entry = table.entry(bits);
-            if entry & SLOW != 0 {
-                match slow(bits, table, entry)? {
+        for _ in 0..ENTRIES_PER_REFILL {
+            let entry = table.entry(&bits);
+            if entry.is_special() {
+                match special(&mut bits, table, entry)? {
                     None => break 'block,
                     Some((run, _)) => k += run + 1,
                 }
                 continue 'block;
             }
-            bits.skip(entry & 0x3f);
-            k += (entry >> 8 & 0xff) as usize;
+            k += entry.places();
+            entry.pass(&mut bits);
             if k >= 64 {
                 break 'block;
             }
         }
     }
+    *all = bits;
     if k > 64 { Err(Error::BadIndex) } else { Ok(()) }
 }
 
-/// A symbol whose value is not in the table: zeros to pass over and the value behind them, or the block's end.
+/// Zeros to pass over and the value behind them, or the block's end.
 #[inline(always)]
-fn slow(bits: &mut Bits, table: &Table, entry: u32) -> Result<Option<(usize, i16)>, Error> {
+fn special(bits: &mut Bits, table: &Table, entry: Entry) -> Result<Option<(usize, i16)>, Error> {
     // Code and value may take 31 bits.
     bits.refill();
-    let symbol = table.slow_symbol(bits, entry)?;
+    let symbol = table.symbol(bits, entry)?;
     let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
     Ok(match (run, size) {
         (15, 0) => Some((15, 0)),
