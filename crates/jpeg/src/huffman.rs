@@ -8,61 +8,117 @@ const LOOKUP_BITS: u32 = 10;
 /// The most bits of code and value together of an entry that is not special: three of them fit between two refills.
 const MOST_BITS: u32 = 18;
 
-/// What the bits ahead begin with: a code, `run` zeros and then a value of `size` bits.
+/// What the bits ahead begin with: a code for some zeros and a value, the value's bits, and perhaps the same once more or the
+/// end of the block, where all of that is short enough to be seen in the lookup.
 ///
-/// `size << 24 | bits of the code << 16 | (run + 1) << 8 | bits of code and value`. A special one has [`Entry::SPECIAL`] and
-/// the symbol instead of the run, and no bits at all where the code is longer than the lookup, or none.
+/// | bits | hold |
+/// |---|---|
+/// | 0–7 | bits of everything |
+/// | 8–15 | bits of the first code; of a special entry its symbol |
+/// | 16–23 | 64 less the bits of the first value |
+/// | 24–30 | places to the first value |
+/// | 31 | whether it is special: [`Table::symbol`] tells what it is. Its code may be longer than the lookup, or none: then it has no bits |
+/// | 32–39 | places from there to the second value, [`Entry::END`] for the end of the block, 0 for neither |
+/// | 48–63 | the second value |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry(u32);
+pub(crate) struct Entry(u64);
 
 impl Entry {
-    const SPECIAL: u32 = 0x80;
+    const SPECIAL: u64 = 1 << 31;
     const UNKNOWN: Entry = Entry(Entry::SPECIAL);
+    /// More places than there are, and none of the lower seven bits.
+    pub(crate) const END: usize = 128;
 
     /// Of a code of `length` bits; with `mean` the symbol is but a size.
     fn new(symbol: u8, length: u32, mean: bool) -> Entry {
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        let is_value = size > 0 || run == 15 || mean;
-        if is_value && length + size <= MOST_BITS {
-            Entry(size << 24 | length << 16 | (run + 1) << 8 | (length + size))
+        let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
+        if (size > 0 || mean) && length + size <= MOST_BITS {
+            Entry((run + 1) << 24 | u64::from(64 - size) << 16 | u64::from(length) << 8 | u64::from(length + size))
         } else {
-            Entry(u32::from(symbol) << 8 | Entry::SPECIAL | length)
+            Entry(Entry::SPECIAL | u64::from(symbol) << 8 | u64::from(length))
         }
     }
 
-    /// Whether there is more to it than a value, or the value is a long one: [`Table::symbol`] tells.
+    /// With what follows it in the lookup's bits, if those tell.
+    fn with_second(self, bits: u32, entries: &[Entry; 1 << LOOKUP_BITS]) -> Entry {
+        if self.is_special() || self.bits() >= LOOKUP_BITS {
+            return self;
+        }
+        let known = LOOKUP_BITS - self.bits();
+        let rest = bits & ((1 << known) - 1);
+        let second = entries[(rest << self.bits()) as usize];
+        let (places, value) = if !second.is_special() && second.bits() <= known {
+            let size = second.size();
+            let value = rest >> (known - second.bits()) & ((1 << size) - 1);
+            (second.places(), extend(value, size) as u16)
+        } else if second.ends_block() && second.bits() <= known {
+            (Entry::END, 0)
+        } else {
+            return self;
+        };
+        Entry((self.0 + u64::from(second.bits())) | (places as u64) << 32 | u64::from(value) << 48)
+    }
+
+    fn bits(self) -> u32 {
+        (self.0 & 0xff) as u32
+    }
+
+    fn ends_block(self) -> bool {
+        self.is_special() && self.bits() > 0 && self.0 & 0xff00 == 0
+    }
+
+    /// Whether there is more to it than values, or the value is a long one: [`Table::symbol`] tells.
     #[inline(always)]
     pub(crate) fn is_special(self) -> bool {
-        self.0 & Entry::SPECIAL != 0
+        (self.0 as i32) < 0
     }
 
-    /// Places to the value from the last one before.
+    /// Places to the first value.
     #[inline(always)]
     pub(crate) fn places(self) -> usize {
-        (self.0 >> 8 & 0xff) as usize
+        usize::from((self.0 >> 24) as u8)
     }
 
-    /// Bits of the value.
+    /// Bits of the first value.
     #[inline(always)]
     pub(crate) fn size(self) -> u32 {
-        self.0 >> 24
+        64 - u32::from((self.0 >> 16) as u8)
     }
 
-    /// The value, 0 where it has no bits. Its bits and the code's are taken.
+    /// The first value, which has 1 bit at least.
     #[inline(always)]
-    pub(crate) fn take(self, bits: &mut Bits) -> i32 {
-        let ahead = bits.window << (self.0 >> 16 & 63);
-        bits.skip(self.0 & 63);
-        let size = self.size() & 31;
-        // The lower half of the values is negative: their first bit is 0.
-        let negative = !(ahead as i64 >> 63) as i32;
-        (ahead >> 1 >> (63 - size)) as i32 + (negative & (1 - (1 << size)))
+    pub(crate) fn value(self, bits: &Bits) -> i32 {
+        let ahead = bits.window << (self.0 >> 8 & 63);
+        // The lower half of the values is negative, and has the bits of its opposite inverted.
+        let negative = !ahead as i64 >> 63;
+        let size = (ahead ^ negative as u64) >> (self.0 >> 16 & 63);
+        (size as i32 ^ negative as i32) - negative as i32
     }
 
-    /// Passes over code and value.
+    /// Takes the bits of the first code and value.
+    #[inline(always)]
+    pub(crate) fn pass_first(self, bits: &mut Bits) {
+        bits.skip(u32::from((self.0 >> 8) as u8) + self.size());
+    }
+
+    /// Takes the bits of everything.
     #[inline(always)]
     pub(crate) fn pass(self, bits: &mut Bits) {
-        bits.skip(self.0 & 63);
+        // Two masks, so that shifting needs none of its own.
+        bits.window <<= self.0 & 63;
+        bits.count = bits.count.wrapping_sub((self.0 & 0xff) as u32);
+    }
+
+    /// Places from the first value to the second one, [`Entry::END`] or 0.
+    #[inline(always)]
+    pub(crate) fn more_places(self) -> usize {
+        usize::from((self.0 >> 32) as u8)
+    }
+
+    /// The second value, or 0.
+    #[inline(always)]
+    pub(crate) fn second(self) -> i16 {
+        (self.0 >> 48) as i16
     }
 }
 
@@ -125,6 +181,12 @@ impl Table {
             self.limits[length] = code << (16 - length);
             code <<= 1;
         }
+        if !mean {
+            let single = self.entries;
+            for (bits, entry) in self.entries.iter_mut().enumerate() {
+                *entry = entry.with_second(bits as u32, &single);
+            }
+        }
         self.used = symbols.len();
         Ok(())
     }
@@ -138,9 +200,8 @@ impl Table {
     /// The symbol of a special entry, its code taken from the bits. At least 16 bits must be there.
     #[inline(always)]
     pub(crate) fn symbol(&self, bits: &mut Bits, entry: Entry) -> Result<u8, Error> {
-        let length = entry.0 & 0x7f;
-        if length != 0 {
-            bits.skip(length);
+        if entry.bits() != 0 {
+            bits.skip(entry.bits());
             return Ok((entry.0 >> 8) as u8);
         }
         let (symbol, length) = self.long_symbol(bits.window)?;
@@ -168,7 +229,9 @@ impl Table {
     pub(crate) fn mean_difference(&self, bits: &mut Bits) -> Result<i32, Error> {
         let entry = self.entry(bits);
         if !entry.is_special() {
-            return Ok(entry.take(bits));
+            let value = if entry.size() == 0 { 0 } else { entry.value(bits) };
+            entry.pass_first(bits);
+            return Ok(value);
         }
         let size = u32::from(self.symbol(bits, entry)?);
         Ok(if size == 0 { 0 } else { extend(bits.take(size), size) })

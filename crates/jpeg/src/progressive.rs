@@ -156,7 +156,8 @@ fn others(
         let entry = table.entry(bits);
         if !entry.is_special() {
             k += entry.places();
-            block[place(k - 1)] = (entry.take(bits) << low) as i16;
+            block[place(k - 1)] = (entry.value(bits) << low) as i16;
+            entry.pass_first(bits);
             continue;
         }
         let symbol = table.symbol(bits, entry)?;
@@ -191,7 +192,9 @@ fn refine_others(
             if entry.size() > 1 {
                 return Err(Error::BadCode);
             }
-            (entry.places() - 1, entry.take(bits))
+            let value = entry.value(bits);
+            entry.pass_first(bits);
+            (entry.places() - 1, value)
         } else {
             let symbol = table.symbol(bits, entry)?;
             match (usize::from(symbol >> 4), symbol & 15) {

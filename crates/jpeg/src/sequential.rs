@@ -106,13 +106,25 @@ fn decode_others(all: &mut Bits, table: &Table, block: &mut Block) -> Result<u8,
                 continue 'block;
             }
             k += entry.places();
-            put(block, k - 1, entry.take(&mut bits) as i16);
+            let (at, value) = (k - 1, entry.value(&bits) as i16);
+            if k >= 64 {
+                // What comes second is the next block's.
+                entry.pass_first(&mut bits);
+                put(block, at, value);
+                break 'block;
+            }
+            entry.pass(&mut bits);
+            k += entry.more_places();
+            // Without a second value this is a zero in the place of the first one, which comes after it for that.
+            put(block, k - 1, entry.second());
+            put(block, at, value);
             if k >= 64 {
                 break 'block;
             }
         }
     }
     *all = bits;
+    k -= k & Entry::END;
     if k > 64 { Err(Error::BadIndex) } else { Ok((k - 1) as u8) }
 }
 
@@ -133,13 +145,19 @@ fn skip_others(all: &mut Bits, table: &Table) -> Result<(), Error> {
                 continue 'block;
             }
             k += entry.places();
+            if k >= 64 {
+                entry.pass_first(&mut bits);
+                break 'block;
+            }
             entry.pass(&mut bits);
+            k += entry.more_places();
             if k >= 64 {
                 break 'block;
             }
         }
     }
     *all = bits;
+    k -= k & Entry::END;
     if k > 64 { Err(Error::BadIndex) } else { Ok(()) }
 }
 
