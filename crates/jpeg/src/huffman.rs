@@ -13,18 +13,18 @@ const MOST_BITS: u32 = 18;
 ///
 /// | bits | hold |
 /// |---|---|
-/// | 0–7 | bits of everything |
+/// | 0–6 | bits of everything |
+/// | 7 | whether it is special: [`Table::symbol`] tells what it is. Its code may be longer than the lookup, or none: then it has no bits |
 /// | 8–15 | bits of the first code; of a special entry its symbol |
 /// | 16–23 | 64 less the bits of the first value |
-/// | 24–30 | places to the first value |
-/// | 31 | whether it is special: [`Table::symbol`] tells what it is. Its code may be longer than the lookup, or none: then it has no bits |
+/// | 24–31 | places to the first value, [`Entry::END`] for the end of the block |
 /// | 32–39 | places from there to the second value, [`Entry::END`] for the end of the block, 0 for neither |
 /// | 48–63 | the second value |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry(u64);
 
 impl Entry {
-    const SPECIAL: u64 = 1 << 31;
+    const SPECIAL: u64 = 1 << 7;
     const UNKNOWN: Entry = Entry(Entry::SPECIAL);
     /// More places than there are, and none of the lower seven bits.
     pub(crate) const END: usize = 128;
@@ -32,8 +32,9 @@ impl Entry {
     /// Of a code of `length` bits; with `mean` the symbol is but a size.
     fn new(symbol: u8, length: u32, mean: bool) -> Entry {
         let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
-        if (size > 0 || mean) && length + size <= MOST_BITS {
-            Entry((run + 1) << 24 | u64::from(64 - size) << 16 | u64::from(length) << 8 | u64::from(length + size))
+        let places = if symbol == 0 && !mean { Entry::END as u64 } else { run + 1 };
+        if (size > 0 || symbol == 0) && length + size <= MOST_BITS {
+            Entry(places << 24 | u64::from(64 - size) << 16 | u64::from(length) << 8 | u64::from(length + size))
         } else {
             Entry(Entry::SPECIAL | u64::from(symbol) << 8 | u64::from(length))
         }
@@ -41,36 +42,29 @@ impl Entry {
 
     /// With what follows it in the lookup's bits, if those tell.
     fn with_second(self, bits: u32, entries: &[Entry; 1 << LOOKUP_BITS]) -> Entry {
-        if self.is_special() || self.bits() >= LOOKUP_BITS {
+        if self.is_special() || self.places() == Entry::END || self.bits() >= LOOKUP_BITS {
             return self;
         }
         let known = LOOKUP_BITS - self.bits();
         let rest = bits & ((1 << known) - 1);
         let second = entries[(rest << self.bits()) as usize];
-        let (places, value) = if !second.is_special() && second.bits() <= known {
-            let size = second.size();
-            let value = rest >> (known - second.bits()) & ((1 << size) - 1);
-            (second.places(), extend(value, size) as u16)
-        } else if second.ends_block() && second.bits() <= known {
-            (Entry::END, 0)
-        } else {
+        if second.is_special() || second.bits() > known {
             return self;
-        };
-        Entry((self.0 + u64::from(second.bits())) | (places as u64) << 32 | u64::from(value) << 48)
+        }
+        let size = second.size();
+        let value = rest >> (known - second.bits()) & ((1 << size) - 1);
+        let value = if size == 0 { 0 } else { extend(value, size) as u16 };
+        Entry((self.0 + u64::from(second.bits())) | (second.places() as u64) << 32 | u64::from(value) << 48)
     }
 
     fn bits(self) -> u32 {
-        (self.0 & 0xff) as u32
-    }
-
-    fn ends_block(self) -> bool {
-        self.is_special() && self.bits() > 0 && self.0 & 0xff00 == 0
+        (self.0 & 0x7f) as u32
     }
 
     /// Whether there is more to it than values, or the value is a long one: [`Table::symbol`] tells.
     #[inline(always)]
     pub(crate) fn is_special(self) -> bool {
-        (self.0 as i32) < 0
+        self.0 & Entry::SPECIAL != 0
     }
 
     /// Places to the first value.
@@ -92,6 +86,15 @@ impl Entry {
         // The lower half of the values is negative, and has the bits of its opposite inverted.
         let negative = !ahead as i64 >> 63;
         let size = (ahead ^ negative as u64) >> (self.0 >> 16 & 63);
+        (size as i32 ^ negative as i32) - negative as i32
+    }
+
+    /// The first value, 0 where it has no bits.
+    #[inline(always)]
+    fn value_or_zero(self, bits: &Bits) -> i32 {
+        let ahead = bits.window << (self.0 >> 8 & 63);
+        let negative = !ahead as i64 >> 63;
+        let size = (ahead ^ negative as u64) >> 1 >> ((self.0 >> 16 & 0xff) - 1 & 63);
         (size as i32 ^ negative as i32) - negative as i32
     }
 
@@ -229,7 +232,7 @@ impl Table {
     pub(crate) fn mean_difference(&self, bits: &mut Bits) -> Result<i32, Error> {
         let entry = self.entry(bits);
         if !entry.is_special() {
-            let value = if entry.size() == 0 { 0 } else { entry.value(bits) };
+            let value = entry.value_or_zero(bits);
             entry.pass_first(bits);
             return Ok(value);
         }

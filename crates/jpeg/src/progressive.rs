@@ -1,7 +1,7 @@
 //! Scans whose coefficients are kept until all are there: progressive ones, and sequential ones of some components each.
 
 use crate::Error;
-use crate::huffman::{Bits, Table, extend};
+use crate::huffman::{Bits, Entry, Table, extend};
 use crate::plan::Plane;
 use crate::scan::{Block, Cursor, ScanHeader};
 use crate::sequential;
@@ -155,6 +155,10 @@ fn others(
         bits.refill();
         let entry = table.entry(bits);
         if !entry.is_special() {
+            if entry.places() == Entry::END {
+                entry.pass_first(bits);
+                return Ok(());
+            }
             k += entry.places();
             block[place(k - 1)] = (entry.value(bits) << low) as i16;
             entry.pass_first(bits);
@@ -189,6 +193,11 @@ fn refine_others(
         bits.refill();
         let entry = table.entry(bits);
         let (mut run, value) = if !entry.is_special() {
+            if entry.places() == Entry::END {
+                entry.pass_first(bits);
+                *empty = 1;
+                break;
+            }
             if entry.size() > 1 {
                 return Err(Error::BadCode);
             }

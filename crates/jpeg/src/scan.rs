@@ -127,6 +127,19 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// Begins a row's next units, of which `most` are left: how many there are before the next restart marker.
+    pub(crate) fn begin_units(&mut self, most: usize, row: usize, rows: usize) -> Result<usize, Error> {
+        if self.interval == 0 {
+            return Ok(most);
+        }
+        if self.left == 0 {
+            self.restart(row, rows)?;
+        }
+        let units = most.min(self.left);
+        self.left -= units;
+        Ok(units)
+    }
+
     #[cold]
     #[inline(never)]
     fn restart(&mut self, row: usize, rows: usize) -> Result<(), Error> {

@@ -36,33 +36,46 @@ pub(crate) fn decode_row(
     (row, rows): (usize, usize),
     wanted: bool,
 ) -> Result<(), Error> {
-    for unit in 0..units_across {
-        cursor.begin_unit(row, rows)?;
-        for (strip, prediction) in strips.iter_mut().zip(&mut cursor.means) {
-            for dy in 0..strip.v {
-                for dx in 0..strip.h {
-                    let column = strip.h * unit + dx;
-                    let bits = &mut cursor.bits;
-                    if !wanted || !strip.columns.contains(&column) {
-                        decode_mean(bits, strip.mean, prediction)?;
-                        skip_others(bits, strip.other)?;
-                        continue;
-                    }
-                    let at = dy * strip.columns.len() + column - strip.columns.start;
-                    let block = &mut strip.blocks[at];
-                    *block = [0; 64];
-                    block[0] = decode_mean(bits, strip.mean, prediction)?;
-                    strip.lasts[at] = if strip.means_only {
-                        skip_others(bits, strip.other)?;
-                        0
-                    } else {
-                        decode_others(bits, strip.other, block)?
-                    };
-                }
+    let mut unit = 0;
+    while unit < units_across {
+        let end = unit + cursor.begin_units(units_across - unit, row, rows)?;
+        // A copy that can live in registers.
+        let mut bits = cursor.bits.clone();
+        while unit < end {
+            for (strip, prediction) in strips.iter_mut().zip(&mut cursor.means) {
+                decode_unit(&mut bits, strip, prediction, unit, wanted)?;
             }
+            unit += 1;
         }
+        cursor.bits = bits;
     }
     cursor.check(row, rows)
+}
+
+/// A component's blocks of a unit.
+#[inline(always)]
+fn decode_unit(bits: &mut Bits, strip: &mut Strip, prediction: &mut i32, unit: usize, wanted: bool) -> Result<(), Error> {
+    for dy in 0..strip.v {
+        for dx in 0..strip.h {
+            let column = strip.h * unit + dx;
+            let mean = decode_mean(bits, strip.mean, prediction)?;
+            if !wanted || !strip.columns.contains(&column) {
+                skip_others(bits, strip.other)?;
+                continue;
+            }
+            let at = dy * strip.columns.len() + column - strip.columns.start;
+            let block = &mut strip.blocks[at];
+            *block = [0; 64];
+            block[0] = mean;
+            strip.lasts[at] = if strip.means_only {
+                skip_others(bits, strip.other)?;
+                0
+            } else {
+                decode_others(bits, strip.other, block)?
+            };
+        }
+    }
+    Ok(())
 }
 
 /// A whole block, for scans that are not rendered at once.
@@ -88,15 +101,14 @@ fn decode_mean(bits: &mut Bits, mean: &Table, prediction: &mut i32) -> Result<i1
 
 /// The coefficients 1 to 63 of a block that is zero so far; returns the last one that may not be.
 #[inline(always)]
-fn decode_others(all: &mut Bits, table: &Table, block: &mut Block) -> Result<u8, Error> {
-    let mut bits = all.clone();
+fn decode_others(bits: &mut Bits, table: &Table, block: &mut Block) -> Result<u8, Error> {
     let mut k = 1usize;
     'block: while k < 64 {
         bits.refill();
         for _ in 0..ENTRIES_PER_REFILL {
-            let entry = table.entry(&bits);
+            let entry = table.entry(bits);
             if entry.is_special() {
-                match special(&mut bits, table, entry)? {
+                match special(bits, table, entry)? {
                     None => break 'block,
                     Some((run, value)) => {
                         k += run + 1;
@@ -106,14 +118,16 @@ fn decode_others(all: &mut Bits, table: &Table, block: &mut Block) -> Result<u8,
                 continue 'block;
             }
             k += entry.places();
-            let (at, value) = (k - 1, entry.value(&bits) as i16);
+            let (at, value) = (k - 1, entry.value(bits) as i16);
             if k >= 64 {
                 // What comes second is the next block's.
-                entry.pass_first(&mut bits);
-                put(block, at, value);
+                entry.pass_first(bits);
+                if k < Entry::END {
+                    put(block, at, value);
+                }
                 break 'block;
             }
-            entry.pass(&mut bits);
+            entry.pass(bits);
             k += entry.more_places();
             // Without a second value this is a zero in the place of the first one, which comes after it for that.
             put(block, k - 1, entry.second());
@@ -123,22 +137,20 @@ fn decode_others(all: &mut Bits, table: &Table, block: &mut Block) -> Result<u8,
             }
         }
     }
-    *all = bits;
     k -= k & Entry::END;
     if k > 64 { Err(Error::BadIndex) } else { Ok((k - 1) as u8) }
 }
 
 /// Passes over the coefficients 1 to 63.
 #[inline(always)]
-fn skip_others(all: &mut Bits, table: &Table) -> Result<(), Error> {
-    let mut bits = all.clone();
+fn skip_others(bits: &mut Bits, table: &Table) -> Result<(), Error> {
     let mut k = 1usize;
     'block: while k < 64 {
         bits.refill();
         for _ in 0..ENTRIES_PER_REFILL {
-            let entry = table.entry(&bits);
+            let entry = table.entry(bits);
             if entry.is_special() {
-                match special(&mut bits, table, entry)? {
+                match special(bits, table, entry)? {
                     None => break 'block,
                     Some((run, _)) => k += run + 1,
                 }
@@ -146,17 +158,16 @@ fn skip_others(all: &mut Bits, table: &Table) -> Result<(), Error> {
             }
             k += entry.places();
             if k >= 64 {
-                entry.pass_first(&mut bits);
+                entry.pass_first(bits);
                 break 'block;
             }
-            entry.pass(&mut bits);
+            entry.pass(bits);
             k += entry.more_places();
             if k >= 64 {
                 break 'block;
             }
         }
     }
-    *all = bits;
     k -= k & Entry::END;
     if k > 64 { Err(Error::BadIndex) } else { Ok(()) }
 }
