@@ -19,7 +19,8 @@ const MOST_BITS: u32 = 18;
 /// | 16–23 | 64 less the bits of the first value |
 /// | 24–31 | places to the first value, [`Entry::END`] for the end of the block |
 /// | 32–39 | places from there to the second value, [`Entry::END`] for the end of the block, 0 for neither |
-/// | 48–63 | the second value |
+/// | 40–47 | the second value |
+/// | 48–63 | what to add to the first value's bits: values whose highest bit is 0 are negative |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry(u64);
 
@@ -33,28 +34,39 @@ impl Entry {
     fn new(symbol: u8, length: u32, mean: bool) -> Entry {
         let (run, size) = (u64::from(symbol >> 4), u32::from(symbol & 15));
         let places = if symbol == 0 && !mean { Entry::END as u64 } else { run + 1 };
-        if (size > 0 || symbol == 0) && length + size <= MOST_BITS {
+        // The lookup must show the value's sign.
+        if (size > 0 || symbol == 0) && length < LOOKUP_BITS && length + size <= MOST_BITS {
             Entry(places << 24 | u64::from(64 - size) << 16 | u64::from(length) << 8 | u64::from(length + size))
         } else {
             Entry(Entry::SPECIAL | u64::from(symbol) << 8 | u64::from(length))
         }
     }
 
-    /// With what follows it in the lookup's bits, if those tell.
-    fn with_second(self, bits: u32, entries: &[Entry; 1 << LOOKUP_BITS]) -> Entry {
-        if self.is_special() || self.places() == Entry::END || self.bits() >= LOOKUP_BITS {
+    /// With the sign of its value, and what follows it in the lookup's `bits`, as far as those tell.
+    fn completed(self, bits: u32, entries: &[Entry; 1 << LOOKUP_BITS], mean: bool) -> Entry {
+        if self.is_special() || self.size() == 0 {
             return self;
+        }
+        let highest = bits >> (LOOKUP_BITS - 1 - self.code_bits()) & 1;
+        let offset = if highest == 0 { 1 - (1i64 << self.size()) } else { 0 };
+        let signed = Entry(self.0 | (offset as u64) << 48);
+        if mean || self.bits() >= LOOKUP_BITS {
+            return signed;
         }
         let known = LOOKUP_BITS - self.bits();
         let rest = bits & ((1 << known) - 1);
         let second = entries[(rest << self.bits()) as usize];
         if second.is_special() || second.bits() > known {
-            return self;
+            return signed;
         }
         let size = second.size();
         let value = rest >> (known - second.bits()) & ((1 << size) - 1);
-        let value = if size == 0 { 0 } else { extend(value, size) as u16 };
-        Entry((self.0 + u64::from(second.bits())) | (second.places() as u64) << 32 | u64::from(value) << 48)
+        let value = if size == 0 { 0 } else { extend(value, size) as u8 };
+        Entry((signed.0 + u64::from(second.bits())) | (second.places() as u64) << 32 | u64::from(value) << 40)
+    }
+
+    fn code_bits(self) -> u32 {
+        u32::from((self.0 >> 8) as u8)
     }
 
     fn bits(self) -> u32 {
@@ -83,25 +95,20 @@ impl Entry {
     #[inline(always)]
     pub(crate) fn value(self, bits: &Bits) -> i32 {
         let ahead = bits.window << (self.0 >> 8 & 63);
-        // The lower half of the values is negative, and has the bits of its opposite inverted.
-        let negative = !ahead as i64 >> 63;
-        let size = (ahead ^ negative as u64) >> (self.0 >> 16 & 63);
-        (size as i32 ^ negative as i32) - negative as i32
+        (ahead >> (self.0 >> 16 & 63)) as i32 + (self.0 as i64 >> 48) as i32
     }
 
     /// The first value, 0 where it has no bits.
     #[inline(always)]
     fn value_or_zero(self, bits: &Bits) -> i32 {
         let ahead = bits.window << (self.0 >> 8 & 63);
-        let negative = !ahead as i64 >> 63;
-        let size = (ahead ^ negative as u64) >> 1 >> ((self.0 >> 16 & 0xff) - 1 & 63);
-        (size as i32 ^ negative as i32) - negative as i32
+        (ahead >> 1 >> ((self.0 >> 16 & 0xff) - 1 & 63)) as i32 + (self.0 as i64 >> 48) as i32
     }
 
     /// Takes the bits of the first code and value.
     #[inline(always)]
     pub(crate) fn pass_first(self, bits: &mut Bits) {
-        bits.skip(u32::from((self.0 >> 8) as u8) + self.size());
+        bits.skip(self.code_bits() + self.size());
     }
 
     /// Takes the bits of everything.
@@ -121,7 +128,7 @@ impl Entry {
     /// The second value, or 0.
     #[inline(always)]
     pub(crate) fn second(self) -> i16 {
-        (self.0 >> 48) as i16
+        ((self.0 >> 40) as i8).into()
     }
 }
 
@@ -184,11 +191,9 @@ impl Table {
             self.limits[length] = code << (16 - length);
             code <<= 1;
         }
-        if !mean {
-            let single = self.entries;
-            for (bits, entry) in self.entries.iter_mut().enumerate() {
-                *entry = entry.with_second(bits as u32, &single);
-            }
+        let single = self.entries;
+        for (bits, entry) in self.entries.iter_mut().enumerate() {
+            *entry = entry.completed(bits as u32, &single, mean);
         }
         self.used = symbols.len();
         Ok(())

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::Error;
 use crate::huffman::{Bits, Entry, Table, extend};
 use crate::scan::{Block, Cursor};
-use crate::tables::NATURAL;
+use crate::tables::NATURAL_BEFORE;
 
 /// Plain entries between two refills: each takes at most 18 of 56 bits.
 const ENTRIES_PER_REFILL: usize = 3;
@@ -112,13 +112,13 @@ fn decode_others(bits: &mut Bits, table: &Table, block: &mut Block) -> Result<u8
                     None => break 'block,
                     Some((run, value)) => {
                         k += run + 1;
-                        put(block, k - 1, value);
+                        put(block, k, value);
                     }
                 }
                 continue 'block;
             }
             k += entry.places();
-            let (at, value) = (k - 1, entry.value(bits) as i16);
+            let (at, value) = (k, entry.value(bits) as i16);
             if k >= 64 {
                 // What comes second is the next block's.
                 entry.pass_first(bits);
@@ -130,7 +130,7 @@ fn decode_others(bits: &mut Bits, table: &Table, block: &mut Block) -> Result<u8
             entry.pass(bits);
             k += entry.more_places();
             // Without a second value this is a zero in the place of the first one, which comes after it for that.
-            put(block, k - 1, entry.second());
+            put(block, k, entry.second());
             put(block, at, value);
             if k >= 64 {
                 break 'block;
@@ -186,7 +186,8 @@ fn special(bits: &mut Bits, table: &Table, entry: Entry) -> Result<Option<(usize
     })
 }
 
+/// Sets the coefficient before the `k`-th one.
 #[inline(always)]
 fn put(block: &mut Block, k: usize, value: i16) {
-    block[usize::from(NATURAL[k & 127] & 63)] = value;
+    block[usize::from(NATURAL_BEFORE[k & 255] & 63)] = value;
 }

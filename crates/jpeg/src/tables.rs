@@ -7,6 +7,19 @@ use crate::markers::{DHT, DQT, DRI, Segment};
 /// Where the k-th coefficient of a block lies in it, row by row; the last one again for indices beyond it.
 pub(crate) const NATURAL: [u8; 128] = natural_order();
 
+/// Where the coefficient before the k-th one lies. It repeats itself after 128.
+pub(crate) const NATURAL_BEFORE: [u8; 256] = natural_before();
+
+const fn natural_before() -> [u8; 256] {
+    let mut order = [0; 256];
+    let mut k = 0;
+    while k < 256 {
+        order[(k + 1) % 256] = NATURAL[k % 128];
+        k += 1;
+    }
+    order
+}
+
 const fn natural_order() -> [u8; 128] {
     let mut order = [63; 128];
     let (mut k, mut diagonal) = (0, 0);
