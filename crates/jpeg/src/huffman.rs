@@ -102,7 +102,7 @@ impl Entry {
     #[inline(always)]
     fn value_or_zero(self, bits: &Bits) -> i32 {
         let ahead = bits.window << (self.0 >> 8 & 63);
-        (ahead >> 1 >> ((self.0 >> 16 & 0xff) - 1 & 63)) as i32 + (self.0 as i64 >> 48) as i32
+        (ahead >> 1 >> (((self.0 >> 16 & 0xff) - 1) & 63)) as i32 + (self.0 as i64 >> 48) as i32
     }
 
     /// Takes the bits of the first code and value.

@@ -20,6 +20,7 @@ const fn factor(value: f64) -> Wide {
     Wrapping((value * (1 << FACTOR_BITS) as f64 + 0.5) as i32)
 }
 
+// For eight samples.
 pub(crate) const F_0_298: Wide = factor(0.298631336);
 pub(crate) const F_0_390: Wide = factor(0.390180644);
 pub(crate) const F_0_541: Wide = factor(0.541196100);
@@ -32,6 +33,17 @@ pub(crate) const F_1_961: Wide = factor(1.961570560);
 pub(crate) const F_2_053: Wide = factor(2.053119869);
 pub(crate) const F_2_562: Wide = factor(2.562915447);
 pub(crate) const F_3_072: Wide = factor(3.072711026);
+// For four and two; both have some of the above.
+pub(crate) const F_0_211: Wide = factor(0.211164243);
+pub(crate) const F_0_509: Wide = factor(0.509795579);
+pub(crate) const F_0_601: Wide = factor(0.601344887);
+pub(crate) const F_0_720: Wide = factor(0.720959822);
+pub(crate) const F_0_850: Wide = factor(0.850430095);
+pub(crate) const F_1_061: Wide = factor(1.061594337);
+pub(crate) const F_1_272: Wide = factor(1.272758580);
+pub(crate) const F_1_451: Wide = factor(1.451774981);
+pub(crate) const F_2_172: Wide = factor(2.172734803);
+pub(crate) const F_3_624: Wide = factor(3.624509785);
 
 /// The coefficient at `at` times its step, in 16 bits that wrap as libjpeg-turbo's vectors do.
 #[inline(always)]
@@ -111,8 +123,8 @@ pub(crate) fn full(block: &Block, steps: &Quantisation, out: &mut [u8], stride: 
 fn four(x: [Wide; 8]) -> [Wide; 4] {
     let mean = x[0] << (SHIFT + 1);
     let even = x[2] * F_1_847 - x[6] * F_0_765;
-    let odd0 = x[3] * -factor(2.172734803) + x[1] * factor(1.061594337) - x[7] * factor(0.211164243) + x[5] * factor(1.451774981);
-    let odd1 = x[3] * F_0_899 + x[1] * F_2_562 - x[7] * factor(0.509795579) - x[5] * factor(0.601344887);
+    let odd0 = x[3] * -F_2_172 + x[1] * F_1_061 - x[7] * F_0_211 + x[5] * F_1_451;
+    let odd1 = x[3] * F_0_899 + x[1] * F_2_562 - x[7] * F_0_509 - x[5] * F_0_601;
     [mean + even + odd1, mean - even + odd0, mean - even - odd0, mean + even - odd1]
 }
 
@@ -138,7 +150,7 @@ pub(crate) fn half(block: &Block, steps: &Quantisation, out: &mut [u8], stride: 
 #[inline(always)]
 fn two(x: [Wide; 8]) -> [Wide; 2] {
     let mean = x[0] << (SHIFT + 2);
-    let odd = x[1] * factor(3.624509785) - x[3] * factor(1.272758580) + x[5] * factor(0.850430095) - x[7] * factor(0.720959822);
+    let odd = x[1] * F_3_624 - x[3] * F_1_272 + x[5] * F_0_850 - x[7] * F_0_720;
     [mean + odd, mean - odd]
 }
 

@@ -1,4 +1,4 @@
-//! [`crate::transform::full`] for two or four blocks side by side.
+//! The transforms of [`crate::transform`] for two or four blocks side by side.
 //!
 //! A vector holds the same row of each block, one block in each of its 128 bits: all shuffles stay within those. Products of
 //! neighbouring 16-bit values are summed in pairs, which has the same 32 bits as the formula has, in another order.
@@ -7,9 +7,7 @@ use core::arch::x86_64::*;
 
 use crate::scan::Block;
 use crate::tables::Quantisation;
-use crate::transform::{
-    F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053, F_2_562, F_3_072,
-};
+use crate::transform::*;
 
 /// Two factors of 16 bits for a pair of values, the first one low.
 const fn pair(first: i32, second: i32) -> i32 {
@@ -24,6 +22,11 @@ const ODD_3: i32 = pair(F_0_298.0 - F_0_899.0, -F_0_899.0);
 const ODD_0: i32 = pair(-F_0_899.0, F_1_501.0 - F_0_899.0);
 const ODD_2: i32 = pair(F_2_053.0 - F_2_562.0, -F_2_562.0);
 const ODD_1: i32 = pair(-F_2_562.0, F_3_072.0 - F_2_562.0);
+
+const FOUR_EVEN: i32 = pair(F_1_847.0, -F_0_765.0);
+const FOUR_ODD_0: (i32, i32) = (pair(-F_0_211.0, F_1_451.0), pair(-F_2_172.0, F_1_061.0));
+const FOUR_ODD_1: (i32, i32) = (pair(-F_0_509.0, -F_0_601.0), pair(F_0_899.0, F_2_562.0));
+const TWO_ODD: (i32, i32) = (pair(-F_0_720.0, F_0_850.0), pair(-F_1_272.0, F_3_624.0));
 
 /// What differs between the widths is named by the caller.
 macro_rules! inverse {
@@ -90,6 +93,66 @@ macro_rules! inverse {
             out
         }
 
+        /// Transforms eight vectors to four, and rounds by `SHIFT` bits.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn pass_four<const SHIFT: u32>(x: [$vector; 8]) -> [$vector; 4] {
+            let half = $set(1 << (SHIFT - 1));
+            let one = |x0, x26, x75, x31| {
+                let mean = $add($shift::<2>(x0), half);
+                let even = $madd(x26, $set(FOUR_EVEN));
+                let odd0 = $add($madd(x75, $set(FOUR_ODD_0.0)), $madd(x31, $set(FOUR_ODD_0.1)));
+                let odd1 = $add($madd(x75, $set(FOUR_ODD_1.0)), $madd(x31, $set(FOUR_ODD_1.1)));
+                let (sum, difference) = ($add(mean, even), $sub(mean, even));
+                [$add(sum, odd1), $add(difference, odd0), $sub(difference, odd0), $sub(sum, odd1)].map(|v| $shift::<SHIFT>(v))
+            };
+            let low = one($low16($zero(), x[0]), $low16(x[2], x[6]), $low16(x[7], x[5]), $low16(x[3], x[1]));
+            let high = one($high16($zero(), x[0]), $high16(x[2], x[6]), $high16(x[7], x[5]), $high16(x[3], x[1]));
+            [$pack(low[0], high[0]), $pack(low[1], high[1]), $pack(low[2], high[2]), $pack(low[3], high[3])]
+        }
+
+        /// Samples of half the size: of each block four rows of four bytes.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn half_samples(mut rows: [$vector; 8], steps: &[$vector; 8]) -> $vector {
+            for (row, &step) in rows.iter_mut().zip(steps) {
+                *row = $mul16(*row, step);
+            }
+            let none = $zero();
+            let [a, b, c, d] = pass_four::<12>(rows);
+            let c = pass_four::<19>(transpose([a, b, c, d, none, none, none, none]));
+            let (a, b) = ($pack16(c[0], c[2]), $pack16(c[1], c[3]));
+            $xor($low16($low8(a, b), $high8(a, b)), $set8(-128))
+        }
+
+        /// Transforms eight vectors to two, and rounds by `SHIFT` bits.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn pass_two<const SHIFT: u32>(x: [$vector; 8]) -> [$vector; 2] {
+            let half = $set(1 << (SHIFT - 1));
+            let one = |x0, x75, x31| {
+                let mean = $add($shift::<1>(x0), half);
+                let odd = $add($madd(x75, $set(TWO_ODD.0)), $madd(x31, $set(TWO_ODD.1)));
+                [$shift::<SHIFT>($add(mean, odd)), $shift::<SHIFT>($sub(mean, odd))]
+            };
+            let low = one($low16($zero(), x[0]), $low16(x[7], x[5]), $low16(x[3], x[1]));
+            let high = one($high16($zero(), x[0]), $high16(x[7], x[5]), $high16(x[3], x[1]));
+            [$pack(low[0], high[0]), $pack(low[1], high[1])]
+        }
+
+        /// Samples of a quarter of the size: of each block first two rows of two bytes.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn quarter_samples(mut rows: [$vector; 8], steps: &[$vector; 8]) -> $vector {
+            for (row, &step) in rows.iter_mut().zip(steps) {
+                *row = $mul16(*row, step);
+            }
+            let none = $zero();
+            let [a, b] = pass_two::<13>(rows);
+            let [a, b] = pass_two::<20>(transpose([a, b, none, none, none, none, none, none]));
+            $xor($low8($pack16(a, a), $pack16(b, b)), $set8(-128))
+        }
+
         /// Samples of coefficients: two rows of each block in a vector.
         #[inline]
         #[target_feature(enable = $features)]
@@ -153,10 +216,10 @@ pub(super) mod avx2 {
         std::array::from_fn(|r| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(rows[r].as_ptr().cast())) })
     }
 
-    /// Two blocks, whose 16 columns are written to eight rows of `out`.
+    /// Two blocks' rows.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(crate) fn blocks(blocks: &[Block; 2], steps: &[__m256i; 8], out: &mut [u8], stride: usize) {
+    fn rows(blocks: &[Block; 2]) -> [__m256i; 8] {
         let mut rows = [_mm256_setzero_si256(); 8];
         for i in 0..4 {
             // SAFETY: a block is 128 bytes, of which these are 32 from byte 32 i on.
@@ -168,6 +231,32 @@ pub(super) mod avx2 {
             };
             rows[2 * i] = _mm256_permute2x128_si256::<0x20>(a, b);
             rows[2 * i + 1] = _mm256_permute2x128_si256::<0x31>(a, b);
+        }
+        rows
+    }
+
+    /// Two blocks to samples of `side`, 2, 4 or 8, whose columns are written side by side to as many rows of `out`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn blocks(blocks: &[Block; 2], steps: &[__m256i; 8], side: usize, out: &mut [u8], stride: usize) {
+        let rows = rows(blocks);
+        if side == 2 {
+            let samples = quarter_samples(rows, steps);
+            let (a, b) = (_mm256_extract_epi32::<0>(samples) as u32, _mm256_extract_epi32::<4>(samples) as u32);
+            out[..4].copy_from_slice(&(a & 0xffff | b << 16).to_le_bytes());
+            out[stride..][..4].copy_from_slice(&(a >> 16 | b & 0xffff_0000).to_le_bytes());
+            return;
+        }
+        if side == 4 {
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let ordered = _mm256_permutevar8x32_epi32(half_samples(rows, steps), order);
+            let mut bytes = [0; 32];
+            // SAFETY: 32 bytes are there.
+            unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), ordered) };
+            for (r, row) in bytes.chunks_exact(8).enumerate() {
+                out[r * stride..][..8].copy_from_slice(row);
+            }
+            return;
         }
         for (i, pair) in samples(rows, steps).into_iter().enumerate() {
             let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(pair);
@@ -218,10 +307,10 @@ pub(super) mod avx512 {
         std::array::from_fn(|r| unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(rows[r].as_ptr().cast())) })
     }
 
-    /// Four blocks, whose 32 columns are written to eight rows of `out`.
+    /// Four blocks' rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    pub(crate) fn blocks(blocks: &[Block; 4], steps: &[__m512i; 8], out: &mut [u8], stride: usize) {
+    fn rows(blocks: &[Block; 4]) -> [__m512i; 8] {
         let mut rows = [_mm512_setzero_si512(); 8];
         for half in 0..2 {
             let mut four = [_mm512_setzero_si512(); 4];
@@ -236,6 +325,31 @@ pub(super) mod avx512 {
             rows[4 * half + 1] = _mm512_shuffle_i64x2::<0xdd>(low_ab, low_cd);
             rows[4 * half + 2] = _mm512_shuffle_i64x2::<0x88>(high_ab, high_cd);
             rows[4 * half + 3] = _mm512_shuffle_i64x2::<0xdd>(high_ab, high_cd);
+        }
+        rows
+    }
+
+    /// Four blocks to samples of `side`, 2, 4 or 8, whose columns are written side by side to as many rows of `out`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(crate) fn blocks(blocks: &[Block; 4], steps: &[__m512i; 8], side: usize, out: &mut [u8], stride: usize) {
+        let rows = rows(blocks);
+        if side < 8 {
+            let ordered = if side == 4 {
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                _mm512_permutexvar_epi32(order, half_samples(rows, steps))
+            } else {
+                // 16-bit places 0, 8, 16, 24 and then 1, 9, 17, 25.
+                let order = _mm512_setr_epi64(0x18_0010_0008_0000, 0x19_0011_0009_0001, 0, 0, 0, 0, 0, 0);
+                _mm512_permutexvar_epi16(order, quarter_samples(rows, steps))
+            };
+            let mut bytes = [0; 64];
+            // SAFETY: 64 bytes are there.
+            unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), ordered) };
+            for (r, row) in bytes.chunks_exact(4 * side).take(side).enumerate() {
+                out[r * stride..][..4 * side].copy_from_slice(row);
+            }
+            return;
         }
         let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
         for (i, pair) in samples(rows, steps).into_iter().enumerate() {

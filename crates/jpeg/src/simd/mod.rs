@@ -127,10 +127,10 @@ pub(crate) fn transform(
     match (side, target.0) {
         // SAFETY: a `Target` exists only for an instruction set that the CPU has.
         #[cfg(target_arch = "x86_64")]
-        (8, Isa::Avx512) => unsafe { transform_avx512(blocks, lasts, steps, out, stride) },
+        (2.., Isa::Avx512) => unsafe { transform_avx512(blocks, lasts, steps, side, out, stride) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        (8, Isa::Avx2) => unsafe { transform_avx2(blocks, lasts, steps, out, stride) },
+        (2.., Isa::Avx2) => unsafe { transform_avx2(blocks, lasts, steps, side, out, stride) },
         _ => transform_plain(target, blocks, steps, side, out, stride),
     }
 }
@@ -140,25 +140,25 @@ pub(crate) fn transform(
 macro_rules! transform_vectors {
     ($name:ident, $features:literal, $n:literal, $module:ident) => {
         #[target_feature(enable = $features)]
-        fn $name(blocks: &[Block], lasts: Option<&[u8]>, table: &Quantisation, out: &mut [u8], stride: usize) {
+        fn $name(blocks: &[Block], lasts: Option<&[u8]>, table: &Quantisation, side: usize, out: &mut [u8], stride: usize) {
             let steps = inverse::$module::steps(table);
             let (groups, rest) = blocks.as_chunks::<$n>();
             for (i, group) in groups.iter().enumerate() {
-                let at = 8 * $n * i;
+                let at = side * $n * i;
                 // Blocks without other coefficients than the mean one are common in skies and walls.
-                if lasts.is_some_and(|lasts| lasts[$n * i..][..$n] == [0; $n]) {
+                if side == 8 && lasts.is_some_and(|lasts| lasts[$n * i..][..$n] == [0; $n]) {
                     let levels = group.each_ref().map(|block| [transform::flat(block[0], table[0]); 8]);
                     for row in 0..8 {
                         out[at + row * stride..][..8 * $n].copy_from_slice(levels.as_flattened());
                     }
                 } else {
-                    inverse::$module::blocks(group, &steps, &mut out[at..], stride);
+                    inverse::$module::blocks(group, &steps, side, &mut out[at..], stride);
                 }
             }
             if !rest.is_empty() {
                 let mut group = [[0; 64]; $n];
                 group[..rest.len()].copy_from_slice(rest);
-                inverse::$module::blocks(&group, &steps, &mut out[8 * $n * groups.len()..], stride);
+                inverse::$module::blocks(&group, &steps, side, &mut out[side * $n * groups.len()..], stride);
             }
         }
     };
@@ -180,5 +180,59 @@ by_isa! {
         rgb: &mut [u8],
     ) -> () {
         render::emit(plan, colour, samples, unit_row, next, rgb)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every instruction set that this CPU has.
+    fn targets() -> Vec<Target> {
+        let best = Target::detect();
+        #[cfg(target_arch = "x86_64")]
+        match best.0 {
+            Isa::Avx512 => return vec![Target(Isa::Avx2), best],
+            Isa::Avx2 => return vec![best],
+            Isa::Portable => {}
+        }
+        let _ = best;
+        vec![]
+    }
+
+    #[test]
+    fn vectors_transform_as_the_formulas_do_whatever_the_coefficients() {
+        let mut state = 1u64;
+        let mut draw = move |span: i32| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((state >> 33) as i32 % span) as i16
+        };
+        for round in 0..400 {
+            // From usual ones to some that only a damaged file has.
+            let span = [3, 40, 600, 1 << 16][round % 4];
+            let steps = std::array::from_fn(|_| 1 + draw([20, 255][round % 2]));
+            let mut blocks = vec![[0i16; 64]; 1 + round % 11];
+            for block in &mut blocks {
+                for k in 0..(1 + round / 4) % 65 {
+                    block[(7 * k) % 64] = draw(span).wrapping_sub((span / 2) as i16);
+                }
+            }
+            let lasts: Vec<u8> = blocks.iter().map(|b| u8::from(b[1..] != [0; 63])).collect();
+            for side in [1, 2, 4, 8] {
+                let stride = side * blocks.len() + 64;
+                let mut expected = vec![0; side * stride];
+                transform::row(&blocks, &steps, side, &mut expected, stride);
+                for target in targets() {
+                    for lasts in [None, Some(&lasts[..])] {
+                        let mut found = vec![0; side * stride];
+                        transform(target, &blocks, lasts, &steps, side, (&mut found, stride));
+                        for row in 0..side {
+                            let span = row * stride..row * stride + side * blocks.len();
+                            assert_eq!(found[span.clone()], expected[span], "{target:?}, side {side}, row {row}, round {round}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }
