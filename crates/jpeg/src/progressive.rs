@@ -48,29 +48,34 @@ pub(crate) fn decode_scan(
     units: (usize, usize),
     stored: &mut [Stored],
 ) -> Result<(), Error> {
-    let (first, last, low) = (scan.first, scan.last, scan.low);
-    match pass(scan, progressive, tables)? {
-        Pass::Whole(tables) => walk(cursor, scan, planes, units, stored, |cursor, member, block| {
-            let (mean, other) = tables[member];
-            sequential::decode_block(&mut cursor.bits, mean, other, &mut cursor.means[member], block)
-        }),
-        Pass::Means(tables) => walk(cursor, scan, planes, units, stored, |cursor, member, block| {
-            cursor.bits.refill();
-            let difference = tables[member].mean_difference(&mut cursor.bits)?;
-            cursor.means[member] = cursor.means[member].wrapping_add(difference);
-            block[0] = cursor.means[member].wrapping_shl(low) as i16;
-            Ok(())
-        }),
-        Pass::RefineMeans => walk(cursor, scan, planes, units, stored, |cursor, _, block| {
-            block[0] |= (cursor.bits.bit() as i16) << low;
-            Ok(())
-        }),
-        Pass::Others(table) => walk(cursor, scan, planes, units, stored, |cursor, _, block| {
-            others(&mut cursor.bits, table, (first, last, low), &mut cursor.empty, block)
-        }),
-        Pass::RefineOthers(table) => walk(cursor, scan, planes, units, stored, |cursor, _, block| {
-            refine_others(&mut cursor.bits, table, (first, last, low), &mut cursor.empty, block)
-        }),
+    let pass = pass(scan, progressive, tables)?;
+    walk(cursor, scan, planes, units, stored, &pass)
+}
+
+impl Pass<'_> {
+    /// Decodes a block of the scan's `member`-th component.
+    #[inline(always)]
+    fn decode(&self, cursor: &mut Cursor, scan: &ScanHeader, member: usize, block: &mut Block) -> Result<(), Error> {
+        let band = (scan.first, scan.last, scan.low);
+        match self {
+            Pass::Whole(tables) => {
+                let (mean, other) = tables[member];
+                sequential::decode_block(&mut cursor.bits, mean, other, &mut cursor.means[member], block)
+            }
+            Pass::Means(tables) => {
+                cursor.bits.refill();
+                let difference = tables[member].mean_difference(&mut cursor.bits)?;
+                cursor.means[member] = cursor.means[member].wrapping_add(difference);
+                block[0] = cursor.means[member].wrapping_shl(scan.low) as i16;
+                Ok(())
+            }
+            Pass::RefineMeans => {
+                block[0] |= (cursor.bits.bit() as i16) << scan.low;
+                Ok(())
+            }
+            Pass::Others(table) => others(&mut cursor.bits, table, band, &mut cursor.empty, block),
+            Pass::RefineOthers(table) => refine_others(&mut cursor.bits, table, band, &mut cursor.empty, block),
+        }
     }
 }
 
@@ -98,7 +103,7 @@ fn pass<'a>(scan: &ScanHeader, progressive: bool, tables: &'a Tables) -> Result<
     })
 }
 
-/// Calls `decode` with each block of a scan in turn, and with its member's position in the scan.
+/// Decodes each block of a scan in turn.
 #[inline(always)]
 fn walk(
     cursor: &mut Cursor,
@@ -106,14 +111,14 @@ fn walk(
     planes: &[Plane],
     (units_across, units_down): (usize, usize),
     stored: &mut [Stored],
-    mut decode: impl FnMut(&mut Cursor, usize, &mut Block) -> Result<(), Error>,
+    pass: &Pass,
 ) -> Result<(), Error> {
     if let [member] = scan.members() {
         let (plane, stored) = (&planes[member.component], &mut stored[member.component]);
         for row in 0..plane.blocks_down {
             for block in &mut stored.blocks[row * stored.across..][..plane.blocks_across] {
                 cursor.begin_unit(row, plane.blocks_down)?;
-                decode(cursor, 0, block)?;
+                pass.decode(cursor, scan, 0, block)?;
             }
             cursor.check(row, plane.blocks_down)?;
         }
@@ -127,7 +132,7 @@ fn walk(
                 for dy in 0..plane.v {
                     let at = (row * plane.v + dy) * stored.across + unit * plane.h;
                     for block in &mut stored.blocks[at..at + plane.h] {
-                        decode(cursor, m, block)?;
+                        pass.decode(cursor, scan, m, block)?;
                     }
                 }
             }
