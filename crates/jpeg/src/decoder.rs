@@ -19,9 +19,9 @@ pub struct Decoder {
     target: Target,
     tables: Tables,
     data: ScanData,
-    strips: Vec<StripMemory>,
-    stored: Vec<Stored>,
-    samples: Vec<Samples>,
+    strips: [StripMemory; 4],
+    stored: [Stored; 4],
+    samples: [Samples; 4],
 }
 
 /// The coefficients of a component's row of units.
@@ -37,9 +37,9 @@ impl Default for Decoder {
             target: Target::detect(),
             tables: Tables::default(),
             data: ScanData::default(),
-            strips: std::iter::repeat_with(StripMemory::default).take(4).collect(),
-            stored: std::iter::repeat_with(Stored::default).take(4).collect(),
-            samples: std::iter::repeat_with(Samples::default).take(4).collect(),
+            strips: Default::default(),
+            stored: Default::default(),
+            samples: Default::default(),
         }
     }
 }
@@ -129,38 +129,45 @@ impl Decoder {
         steps: &[Option<Quantisation>; 4],
         rgb: &mut [u8],
     ) -> Result<(), Error> {
-        let mut strips = Vec::with_capacity(4);
-        let mut memory = self.strips.iter_mut();
-        for member in scan.members() {
-            let plane = &plan.planes[member.component];
-            let Some(memory) = memory.next() else { break };
+        let members = scan.members();
+        let lead = &members[0];
+        let mut codes = [(self.tables.mean(lead.mean)?, self.tables.other(lead.other)?); 4];
+        for (codes, member) in codes.iter_mut().zip(members) {
+            *codes = (self.tables.mean(member.mean)?, self.tables.other(member.other)?);
+        }
+        let mut number = 0..4;
+        let mut strips = self.strips.each_mut().map(|memory| {
+            // Those beyond the scan's members are not looked at.
+            let i = number.next().unwrap_or(0);
+            let plane = &plan.planes()[members.get(i).unwrap_or(lead).component];
             let kept = plane.kept_across() * plane.v;
             memory.blocks.resize(kept, [0; 64]);
             memory.lasts.resize(kept, 0);
-            strips.push(Strip {
-                mean: self.tables.mean(member.mean)?,
-                other: self.tables.other(member.other)?,
+            Strip {
+                mean: codes[i].0,
+                other: codes[i].1,
                 h: plane.h,
                 v: plane.v,
                 columns: plane.columns.clone(),
                 means_only: plane.side == 1,
                 blocks: &mut memory.blocks,
                 lasts: &mut memory.lasts,
-            });
-        }
-        for (samples, plane) in self.samples.iter_mut().zip(&plan.planes) {
+            }
+        });
+        let strips = &mut strips[..members.len()];
+        for (samples, plane) in self.samples.iter_mut().zip(plan.planes()) {
             samples.reset(plane);
         }
         let mut cursor = Cursor::new(&self.data, self.tables.restart_interval);
         let mut next = plan.region.y;
         for row in 0..plan.unit_rows.end {
             let wanted = plan.unit_rows.contains(&row);
-            simd::decode_row(self.target, &mut cursor, &mut strips, plan.units_across, (row, plan.units_down), wanted)?;
+            simd::decode_row(self.target, &mut cursor, strips, plan.units_across, (row, plan.units_down), wanted)?;
             if !wanted {
                 continue;
             }
-            for (strip, member) in strips.iter().zip(scan.members()) {
-                let plane = &plan.planes[member.component];
+            for (strip, member) in strips.iter().zip(members) {
+                let plane = &plan.planes()[member.component];
                 let Some(steps) = &steps[member.component] else { continue };
                 let kept = plane.kept_across();
                 for dy in 0..plane.v {
@@ -170,7 +177,7 @@ impl Decoder {
                     simd::transform(self.target, blocks, lasts, steps, plane.side, out);
                 }
             }
-            simd::emit(self.target, plan, header.colour, &mut self.samples[..plan.planes.len()], row, &mut next, rgb);
+            simd::emit(self.target, plan, header.colour, &mut self.samples[..plan.planes().len()], row, &mut next, rgb);
         }
         Ok(())
     }
@@ -178,7 +185,7 @@ impl Decoder {
     /// A scan of some of the coefficients.
     fn store(&mut self, header: &Header, plan: &Plan, scan: &ScanHeader, progress: &mut Progress) -> Result<(), Error> {
         if !matches!(progress, Progress::Stored(_)) {
-            for (stored, plane) in self.stored.iter_mut().zip(&plan.planes) {
+            for (stored, plane) in self.stored.iter_mut().zip(plan.planes()) {
                 stored.reset(plan.units_across * plane.h, plan.units_down * plane.v);
             }
             *progress = Progress::Stored([false; 4]);
@@ -193,17 +200,17 @@ impl Decoder {
         let mut cursor = Cursor::new(&self.data, self.tables.restart_interval);
         let units = (plan.units_across, plan.units_down);
         let tables = &self.tables;
-        simd::decode_scan(self.target, &mut cursor, scan, header.progressive, tables, &plan.planes, units, &mut self.stored)
+        simd::decode_scan(self.target, &mut cursor, scan, header.progressive, tables, plan.planes(), units, &mut self.stored)
     }
 
     /// The pixels of coefficients that are all there.
     fn render_stored(&mut self, header: &Header, plan: &Plan, steps: &[Option<Quantisation>; 4], rgb: &mut [u8]) {
-        for (samples, plane) in self.samples.iter_mut().zip(&plan.planes) {
+        for (samples, plane) in self.samples.iter_mut().zip(plan.planes()) {
             samples.reset(plane);
         }
         let mut next = plan.region.y;
         for row in plan.unit_rows.clone() {
-            for (((samples, plane), stored), steps) in self.samples.iter_mut().zip(&plan.planes).zip(&self.stored).zip(steps) {
+            for (((samples, plane), stored), steps) in self.samples.iter_mut().zip(plan.planes()).zip(&self.stored).zip(steps) {
                 let Some(steps) = steps else { continue };
                 for dy in 0..plane.v {
                     let at = (row * plane.v + dy) * stored.across + plane.columns.start;
@@ -211,7 +218,7 @@ impl Decoder {
                     simd::transform(self.target, blocks, None, steps, plane.side, samples.block_row(plane, dy));
                 }
             }
-            simd::emit(self.target, plan, header.colour, &mut self.samples[..plan.planes.len()], row, &mut next, rgb);
+            simd::emit(self.target, plan, header.colour, &mut self.samples[..plan.planes().len()], row, &mut next, rgb);
         }
     }
 }

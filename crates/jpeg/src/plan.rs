@@ -59,9 +59,10 @@ impl Region {
 }
 
 /// How a component's samples become as many as there are pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Upsampling {
     /// They are.
+    #[default]
     None,
     /// Linear between neighbours, twice as many in a row.
     Across,
@@ -74,7 +75,7 @@ pub(crate) enum Upsampling {
 }
 
 /// A component's share of the plan.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Plane {
     /// Blocks in a row and rows of blocks of an interleaved unit.
     pub(crate) h: usize,
@@ -98,7 +99,8 @@ pub(crate) struct Plane {
 /// What to do for one picture.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) planes: Vec<Plane>,
+    planes: [Plane; 4],
+    components: usize,
     pub(crate) region: Region,
     /// Interleaved units in a row, and rows of them.
     pub(crate) units_across: usize,
@@ -120,8 +122,11 @@ impl Plan {
         }
         let largest = |factor: fn(&crate::header::Component) -> usize| header.components.iter().map(factor).max().unwrap_or(1);
         let most = (largest(|c| c.h), largest(|c| c.v));
-        let planes = header.components.iter().map(|c| Plane::new(header, (c.h, c.v), most, scale.side(), region));
-        let planes = planes.collect::<Result<Vec<Plane>, Error>>()?;
+        let mut planes: [Plane; 4] = Default::default();
+        for (plane, c) in planes.iter_mut().zip(header.components.iter()) {
+            *plane = Plane::new(header, (c.h, c.v), most, scale.side(), region)?;
+        }
+        let components = header.components.len();
         let units_across = usize::from(header.width).div_ceil(8 * most.0);
         let units_down = usize::from(header.height).div_ceil(8 * most.1);
         let unit_height = most.1 * scale.side();
@@ -130,7 +135,13 @@ impl Plan {
         let margin = if neighbours { 2 } else { 0 };
         let first = region.y.saturating_sub(margin) / unit_height;
         let last = (region.y + region.height - 1 + margin).min(height - 1) / unit_height;
-        Ok(Plan { planes, region, units_across, units_down, unit_rows: first..last + 1, unit_height, neighbours })
+        let unit_rows = first..last + 1;
+        Ok(Plan { planes, components, region, units_across, units_down, unit_rows, unit_height, neighbours })
+    }
+
+    /// The components' shares.
+    pub(crate) fn planes(&self) -> &[Plane] {
+        &self.planes[..self.components]
     }
 }
 

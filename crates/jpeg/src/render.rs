@@ -108,12 +108,12 @@ pub(crate) fn emit(plan: &Plan, colour: Colour, samples: &mut [Samples], unit_ro
         // The last row looks at the units below.
         end -= 1;
     }
-    for (samples, plane) in samples.iter_mut().zip(&plan.planes) {
+    for (samples, plane) in samples.iter_mut().zip(plan.planes()) {
         samples.extend_edges(plane);
     }
     while *next < end.min(region.y + region.height) {
         let mut rows: [&[u8]; 4] = [&[]; 4];
-        for ((row, samples), plane) in rows.iter_mut().zip(samples.iter_mut()).zip(&plan.planes) {
+        for ((row, samples), plane) in rows.iter_mut().zip(samples.iter_mut()).zip(plan.planes()) {
             *row = samples.pixels(plan, plane, unit_row, *next);
         }
         let out = &mut rgb[3 * region.width * (*next - region.y)..][..3 * region.width];
