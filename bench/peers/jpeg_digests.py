@@ -7,15 +7,14 @@ from PIL import Image
 
 for file in sys.argv[1:]:
     for scale in 1, 2, 4, 8:
-        picture = Image.open(file)
         try:
+            picture = Image.open(file)
             width, height = picture.size
-            if scale > 1:
-                picture.draft("RGB", (max(width // scale, 1), max(height // scale, 1)))
+            if min(width, height) < scale:
+                continue  # Pillow would scale less, to keep a pixel.
+            picture.draft("RGB", (width // scale, height // scale))
             rgb = picture.convert("RGB")
         except OSError:
             print(f"{file} 1/{scale} no picture")
-            continue
-        if scale > 1 and picture.size != (-(-width // scale), -(-height // scale)):
             continue
         print(f"{file} 1/{scale} {rgb.width}x{rgb.height} {zlib.crc32(rgb.tobytes()):08x}")

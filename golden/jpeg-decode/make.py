@@ -36,10 +36,10 @@ def keep(name, content, scales=(1, 2, 4, 8)):
     for scale in scales:
         picture = Image.open(io.BytesIO(content))
         width, height = picture.size
-        if scale > 1:
-            picture.draft(picture.mode, (max(width // scale, 1), max(height // scale, 1)))
-            if picture.size != (-(-width // scale), -(-height // scale)):
-                continue  # Pillow does not scale a picture below the size that is asked for, nor ask for less than a pixel.
+        if min(width, height) < scale:
+            continue  # Pillow would scale less, to keep a pixel.
+        picture.draft(picture.mode, (width // scale, height // scale))
+        assert picture.size == (-(-width // scale), -(-height // scale))
         tensors[f"rgb/{name}/{scale}"] = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
 
 
