@@ -48,7 +48,7 @@ pub enum Error {
     MissingTable {
         /// What sort of table.
         kind: &'static str,
-        /// Its slot, 0 to 3.
+        /// Its slot; there are 0 to 3.
         number: u8,
     },
     /// A component's samples do not divide a pixel grid evenly.

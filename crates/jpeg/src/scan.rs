@@ -8,7 +8,7 @@ use crate::markers::ScanData;
 /// A block's coefficients, row by row.
 pub(crate) type Block = [i16; 64];
 
-/// A component's part in a scan: its position in the frame, and the slots of its tables.
+/// A component's part in a scan: its position in the frame, and the slots of its tables, of which a scan may not need both.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Member {
     pub(crate) component: usize,
@@ -49,9 +49,6 @@ impl ScanHeader {
                 return field("each component once", entry[0].into());
             }
             members[i] = Member { component, mean: entry[1] >> 4, other: entry[1] & 15 };
-            if members[i].mean > 3 || members[i].other > 3 {
-                return field("huffman tables 0 to 3", entry[1].into());
-            }
         }
         let scan = ScanHeader {
             members,

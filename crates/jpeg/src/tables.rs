@@ -133,12 +133,12 @@ impl Tables {
         Ok(())
     }
 
-    /// The table of differences of mean values in a slot below 4.
+    /// The table of differences of mean values in a slot.
     pub(crate) fn mean(&self, slot: u8) -> Result<&Table, Error> {
         defined(&self.means, slot)
     }
 
-    /// The table of all other coefficients in a slot below 4.
+    /// The table of all other coefficients in a slot.
     pub(crate) fn other(&self, slot: u8) -> Result<&Table, Error> {
         defined(&self.others, slot)
     }
@@ -150,8 +150,8 @@ impl Tables {
 }
 
 fn defined(tables: &[(bool, Table); 4], slot: u8) -> Result<&Table, Error> {
-    match &tables[usize::from(slot)] {
-        (true, table) => Ok(table),
+    match tables.get(usize::from(slot)) {
+        Some((true, table)) => Ok(table),
         _ => Err(Error::MissingTable { kind: "huffman", number: slot }),
     }
 }
