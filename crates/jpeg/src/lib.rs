@@ -4,7 +4,8 @@
 //! Baseline, extended sequential and progressive Huffman coding of 8 bits; grey, YCbCr, RGB, CMYK and YCCK; any sampling
 //! factors that divide the largest one; restart intervals. What libjpeg-turbo does by default is done: its exact integer
 //! inverse transform (`islow`, and the reduced ones for smaller scales), its "fancy" interpolation of chroma by 2, its
-//! fixed-point colour conversion. Only its smoothing of progressive pictures that are not all there is not.
+//! fixed-point colour conversion. Only its smoothing of progressive pictures that are not all there is not; and where
+//! coefficients are larger than any encoder makes them, so that 16 bits overflow, pixels may be others.
 //!
 //! ```
 //! # fn show(bytes: &[u8]) -> Result<(), jpeg::Error> {
