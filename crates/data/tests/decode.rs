@@ -6,13 +6,6 @@ use data::{Fault, decode};
 use net::random::{Purpose, Stream};
 use safetensors::SafeTensors;
 
-/// How far a decoded value may be from Pillow's. JPEG leaves the rounding of the inverse transform, the interpolation of
-/// chroma and the conversion of colours open: half a level of each of Y and chroma, chroma weighted by up to 1.772, and one
-/// more rounding of interpolated chroma, come to 4. Everything else is exact.
-fn tolerance(name: &str) -> u8 {
-    if name.ends_with(".jpg") { 4 } else { 0 }
-}
-
 #[test]
 fn every_form_of_every_format_is_what_pillow_shows() {
     let bytes = case::bytes("data-decode");
@@ -27,7 +20,7 @@ fn every_form_of_every_format_is_what_pillow_shows() {
             match decode(&file, exif) {
                 Ok(image) if (image.width, image.height) == (expected.width, expected.height) => {
                     let (worst, place) = case::worst(&image, &expected);
-                    if worst > tolerance(name) {
+                    if worst > 0 {
                         wrong.push(format!("{name}, exif {exif}: {place}"));
                     }
                 }
