@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use crate::{Content, Fit, Image, Preprocessing, Resizer, Result, Source};
+use crate::{Content, Image, Preprocessing, Resizer, Result, Source};
 
 /// A budget for [`cached`] that holds 50,000 images of 32 × 32, or 20,000 of 64 × 64.
 pub const CACHE_BYTES: usize = 256 << 20;
@@ -11,7 +11,7 @@ pub const CACHE_BYTES: usize = 256 << 20;
 /// Bytes that [`cached`] keeps of `images` images with that budget; 0 where it keeps none.
 pub fn cached_bytes(images: usize, preprocessing: &Preprocessing, budget_bytes: usize) -> usize {
     let bytes = preprocessing.stored.saturating_mul(preprocessing.stored).saturating_mul(3).saturating_mul(images);
-    if preprocessing.fit == Fit::ShorterSide || bytes > budget_bytes { 0 } else { bytes }
+    if !preprocessing.shows_only_squares() || bytes > budget_bytes { 0 } else { bytes }
 }
 
 /// A source that keeps every image at its stored size once it was read; or `source` itself where all images together would

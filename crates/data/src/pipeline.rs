@@ -3,6 +3,7 @@
 use net::Shape;
 use net::random::{Purpose, Stream};
 
+use crate::augment::{Address, cut};
 use crate::{Channels, ColourNoise, Error, Fault, Image, Mean, Part, Preprocessing, Region, Resizer, Result, Statistics, Std};
 
 /// Which crops of an image are shown in testing.
@@ -54,6 +55,8 @@ pub(crate) struct Draw {
     /// Element 0 places the crop vertically, 1 horizontally, the top bit of 2 reflects.
     crop: Stream,
     noise: Option<Noise>,
+    /// Of all else.
+    address: Address,
 }
 
 /// What is added to red, green and blue, and what the sum is divided by.
@@ -70,6 +73,8 @@ pub(crate) struct Prepared {
     pixels: Vec<u8>,
     width: usize,
     views: Vec<View>,
+    /// A crop before it is resized.
+    cut: Vec<u8>,
 }
 
 /// A crop of the net's size.
@@ -163,7 +168,7 @@ impl Pipeline {
             .preprocessing
             .noise_at(epoch)
             .map(|noise| self.noise(noise, Stream::new(seed, Purpose::Colour, 0, epoch, image).normal_block(0)));
-        Draw { crop, noise }
+        Draw { crop, noise, address: Address { seed, epoch, image } }
     }
 
     /// `Σ_k E[·, k] · coefficient · √eigenvalue_k · z_k` (alexnet.md 2.4).
@@ -190,7 +195,7 @@ impl Pipeline {
         let p = &self.preprocessing;
         let placement = p.place(image.width, image.height)?;
         let (h, w) = (self.input.h, self.input.w);
-        let (origin, place) = if p.random_crop {
+        let (origin, place) = if p.random_crop && p.random_resized_crop.is_none() {
             let (origin, tall, wide) = placement.roams(p.stored);
             let (y, x) = (draw.crop.below(0, (tall - h) as u32 + 1), draw.crop.below(1, (wide - w) as u32 + 1));
             (origin, (y as usize, x as usize))
@@ -198,8 +203,13 @@ impl Pipeline {
             (placement.origin, self.centre())
         };
         let flip = p.flip && draw.crop.u32(2) >> 31 == 1;
-        let region = Region { y: origin.0 + place.0, x: origin.1 + place.1, height: h, width: w };
-        resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
+        if let Some(crop) = &p.random_resized_crop {
+            let part = cut(image, crop.region(draw.address, image.width, image.height), &mut out.cut);
+            resizer.resize(part, w, h, p.filter, Region { y: 0, x: 0, height: h, width: w }, &mut out.pixels);
+        } else {
+            let region = Region { y: origin.0 + place.0, x: origin.1 + place.1, height: h, width: w };
+            resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
+        }
         out.width = w;
         out.views.clear();
         out.views.push(View { corner: (0, 0), place, flip, noise: draw.noise });

@@ -3,6 +3,7 @@
 use net::Shape;
 use serde::{Deserialize, Serialize};
 
+use crate::augment::RandomResizedCrop;
 use crate::{Error, Fault, Filter, Region, Result};
 
 /// Everything between a decoded image and the input of a net.
@@ -39,6 +40,9 @@ pub struct Preprocessing {
     pub colour_noise: Option<ColourNoise>,
     /// When the order of the images changes.
     pub order: Order,
+    /// Training crops of random size and proportions, instead of those of the net's size; none if absent. Testing crops stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_resized_crop: Option<RandomResizedCrop>,
 }
 
 /// How an image is brought to the stored square.
@@ -144,6 +148,7 @@ impl Default for Preprocessing {
             channels: Channels::default(),
             colour_noise: Some(ColourNoise::default()),
             order: Order::default(),
+            random_resized_crop: None,
         }
     }
 }
@@ -183,6 +188,7 @@ impl Preprocessing {
         {
             return fault(format!("std values {values:?} are not above 0"));
         }
+        self.check_augment()?;
         match self.colour_noise {
             Some(_) if self.channels == Channels::Grey => fault("colour_noise needs colours, channels are grey".into()),
             Some(noise) if !(noise.coefficient.is_finite() && noise.coefficient >= 0.0) => {
@@ -190,6 +196,21 @@ impl Preprocessing {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether what training does to images can be done, and all of it together.
+    fn check_augment(&self) -> Result<()> {
+        let fault = |message: &str| Err(Error::Preprocessing(message.into()));
+        if let Some(crop) = &self.random_resized_crop {
+            crop.check()?;
+            if self.crop_group != 1 {
+                return fault("random_resized_crop draws a crop for each image, so crop_group must be 1");
+            }
+            if self.mean == Mean::ImageAtCrop {
+                return fault("random_resized_crop has no mean image at the crop's own place");
+            }
+        }
+        Ok(())
     }
 
     /// Maps of the net's input: 1 for grey, else 3.
@@ -205,6 +226,15 @@ impl Preprocessing {
     /// Whether anything of [`crate::Statistics`] is used.
     pub fn needs_statistics(&self) -> bool {
         !matches!(self.mean, Mean::None | Mean::Values(_)) || self.std == Std::Channels || self.colour_noise.is_some()
+    }
+
+    /// Whether nothing outside of an image's stored square is ever shown.
+    pub(crate) fn shows_only_squares(&self) -> bool {
+        match self.fit {
+            Fit::ShorterSide => false,
+            Fit::AsIs => true,
+            Fit::Crop | Fit::Warp => self.random_resized_crop.is_none(),
+        }
     }
 
     /// Where the stored square of an image of `width × height` lies.

@@ -1,0 +1,79 @@
+//! Augmentations as the loader applies them.
+
+use std::sync::Arc;
+
+use data::augment::{Address, RandomResizedCrop};
+use data::{BadImages, CACHE_BYTES, LoaderOptions, Mean, Pipeline, Preprocessing, Source, Statistics, TrainLoader, cached};
+use net::Shape;
+
+use crate::crops::cut_and_resize;
+use crate::pictures::Pictures;
+
+const INPUT: Shape = Shape { c: 3, h: 10, w: 12 };
+const SEED: u64 = 23;
+
+fn plain() -> Preprocessing {
+    Preprocessing { stored: 14, mean: Mean::None, colour_noise: None, flip: false, ..Preprocessing::default() }
+}
+
+fn pipeline(p: Preprocessing) -> Arc<Pipeline> {
+    Arc::new(Pipeline::new(p, Statistics::default(), INPUT).expect("fits"))
+}
+
+fn start(source: &Arc<dyn Source>, p: &Preprocessing, threads: usize, epoch: u32, batch: u32) -> TrainLoader {
+    let options = LoaderOptions { batch: 8, threads, slots: 3, seed: SEED, bad: BadImages::Skip };
+    TrainLoader::start(source.clone(), pipeline(p.clone()), options, epoch, batch)
+}
+
+/// Epoch, image and values of an image.
+type Seen = (u32, u32, Vec<f32>);
+
+/// The next batches.
+fn take(loader: &mut TrainLoader, batches: usize) -> Vec<Vec<Seen>> {
+    let mut take_one = || {
+        let loaded = loader.next().expect("a batch");
+        let images = loaded.batch.f32().chunks_exact(INPUT.len()).zip(&loaded.samples);
+        let seen = images.map(|(values, &image)| (loaded.epoch, image, values.to_vec())).collect();
+        loader.give_back(loaded);
+        seen
+    };
+    (0..batches).map(|_| take_one()).collect()
+}
+
+/// `[h, w, 3]` as `[c, h, w]`.
+fn planes(rgb: &[u8]) -> Vec<f32> {
+    (0..3).flat_map(|c| rgb.iter().skip(c).step_by(3).map(|&v| f32::from(v))).collect()
+}
+
+#[test]
+fn a_random_resized_crop_takes_the_place_of_the_fixed_one() {
+    let source: Arc<dyn Source> = Arc::new(Pictures { images: 21, side: 14, square: false, bad: vec![] });
+    let crop = RandomResizedCrop::default();
+    let p = Preprocessing { random_resized_crop: Some(crop), ..plain() };
+    for (epoch, image, values) in take(&mut start(&source, &p, 2, 0, 0), 6).concat() {
+        let picture = source.read(image as usize).expect("made up");
+        let region = crop.region(Address { seed: SEED, epoch, image }, picture.width, picture.height);
+        let expected = cut_and_resize(&picture, region, INPUT.w, INPUT.h);
+        assert_eq!(values, planes(&expected.rgb), "image {image} of epoch {epoch}");
+    }
+    let as_cached = cached(source.clone(), &p, CACHE_BYTES);
+    let seen = |source, threads| take(&mut start(source, &p, threads, 0, 0), 6);
+    assert!(seen(&as_cached, 2) == seen(&source, 3), "what is kept in memory is not the stored square alone");
+}
+
+/// Everything at once.
+fn all() -> Preprocessing {
+    Preprocessing { flip: true, random_resized_crop: Some(RandomResizedCrop::default()), ..plain() }
+}
+
+#[test]
+fn neither_threads_nor_where_a_run_is_resumed_change_anything() {
+    let source: Arc<dyn Source> = Arc::new(Pictures { images: 37, side: 14, square: false, bad: vec![3, 20] });
+    let expected = take(&mut start(&source, &all(), 1, 0, 0), 15);
+    for threads in [2, 3, 8] {
+        assert!(take(&mut start(&source, &all(), threads, 0, 0), 15) == expected, "{threads} threads");
+    }
+    for (at, (epoch, batch)) in (0..3).flat_map(|epoch| (0..5).map(move |batch| (epoch, batch))).enumerate() {
+        assert!(take(&mut start(&source, &all(), 2, epoch, batch), 1) == expected[at..at + 1], "epoch {epoch}, batch {batch}");
+    }
+}
