@@ -11,6 +11,7 @@ import pathlib
 import platform
 import sys
 import unittest.mock
+import zlib
 
 import numpy as np
 import PIL
@@ -26,7 +27,7 @@ import philox
 
 torch.set_num_threads(1)
 AUGMENT = 8  # philox.py's purposes go on in crates/net/src/random.rs
-RESIZED_CROP, = range(1)
+RESIZED_CROP, COLOUR_JITTER, RAND_AUGMENT = range(3)  # what AUGMENT's numbers are for; the address's `layer`
 tensors = {}
 
 
@@ -49,13 +50,23 @@ class Drawn:
         return tensor.fill_(low + (high - low) * (self.next() / 2**32))
 
     def below(self, low, high=None, size=None):
-        low, high = (0, low) if high is None else (low, high)
+        low, high = (0, low) if size is None else (low, high)
         return torch.tensor([low + (self.next() * (high - low) >> 32)])
+
+    def permutation(self, n):
+        """Its numbers follow those of four factors."""
+        order = list(range(n))
+        for i in reversed(range(1, n)):
+            j = int(self.bits[n + i]) * (i + 1) >> 32
+            order[i], order[j] = order[j], order[i]
+        return order
 
     def __enter__(self):
         self.patches = [
             unittest.mock.patch.object(torch.Tensor, "uniform_", lambda t, low, high: self.uniform(t, low, high)),
             unittest.mock.patch.object(torch, "randint", self.below),
+            unittest.mock.patch.object(torch, "rand", lambda _size: torch.tensor(self.next() / 2**32, dtype=torch.float64)),
+            unittest.mock.patch.object(torch, "randperm", self.permutation),
         ]
         for patch in self.patches:
             patch.start()
@@ -108,6 +119,92 @@ for number, box in (0, (3, 2, 20, 9)), (0, (0, 0, 26, 19)), (0, (25, 18, 1, 1)),
     image = Image.fromarray(tensors[f"source/{number}"])
     out = v2.functional.resized_crop(image, top, left, height, width, [12, 14], antialias=True)
     tensors[f"resized/{number}/{left},{top},{width},{height}"] = np.asarray(out).copy()
+
+
+
+def planes(picture):
+    return torch.from_numpy(picture).permute(2, 0, 1).contiguous()
+
+
+def interleaved(tensor):
+    return tensor.permute(1, 2, 0).contiguous().numpy()
+
+
+# Colours: `adjust/WHAT/FACTOR/N` `[h, w, 3]` of source N.
+factors = [0.0, 0.37, 1.0, 1.1, 1.63, 5.5]
+adjusted = {
+    "brightness": (v2.functional.adjust_brightness, factors),
+    "contrast": (v2.functional.adjust_contrast, factors),
+    "saturation": (v2.functional.adjust_saturation, factors),
+    "sharpness": (v2.functional.adjust_sharpness, factors),
+    "hue": (v2.functional.adjust_hue, [-0.5, -0.31, 0.0, 0.05, 1 / 3]),
+    "posterize": (v2.functional.posterize, range(9)),
+    "solarize": (v2.functional.solarize, [0.0, 0.5, 127.5, 128.0, 254.0, 255.0]),
+    "autocontrast": (lambda image, _: v2.functional.autocontrast(image), [0]),
+    "equalize": (lambda image, _: v2.functional.equalize(image), [0]),
+}
+few = np.where(picture(26, 19, 35) > 99, 90, 70).astype(np.uint8)
+few[:, :, 1] = 200
+tensors["source/4"] = few
+for name, (adjust, values) in adjusted.items():
+    numbers_of = (0, 1, 2, 3, 4) if name in ("autocontrast", "equalize") else (0, 2, 3)
+    for value, number in itertools.product(values, numbers_of):
+        out = adjust(planes(tensors[f"source/{number}"]), value)
+        tensors[f"adjust/{name}/{value!r}/{number}"] = interleaved(out)
+# All colours that differ by multiples of 15, 18 to a row of the picture: what hue does to each.
+levels = np.arange(0, 256, 15, dtype=np.uint8)
+cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(18, -1, 3)
+tensors["source/5"] = cube
+tensors["adjust/hue/0.23/5"] = interleaved(v2.functional.adjust_hue(planes(cube), 0.23))
+tensors["adjust/saturation/1.7/5"] = interleaved(v2.functional.adjust_saturation(planes(cube), 1.7))
+
+# Colour jitter: `jitter/BRIGHTNESS,CONTRAST,SATURATION,HUE/SEED,EPOCH,IMAGE/N` `[h, w, 3]`.
+for seed, amounts in itertools.product((3, 4, 5, 6), ((0.4, 0.4, 0.4, 0.1), (1.5, 0.8, 2.0, 0.5))):
+    for item, number in enumerate((0, 1, 3)):
+        address = (seed, seed + 2, item)
+        with Drawn(seed, AUGMENT, COLOUR_JITTER, *address[1:]):
+            out = v2.ColorJitter(*amounts)(planes(tensors[f"source/{number}"]))
+        text = ",".join(repr(amount) for amount in amounts)
+        tensors[f"jitter/{text}/{','.join(map(str, address))}/{number}"] = interleaved(out)
+
+
+# RandAugment's operations: `operation/OP/MAGNITUDE/SIGN/N` `[h, w, 3]` of source N; of a picture of 224 × 224 (see `wide`) the
+# CRC-32 of every operation, magnitude and sign, `digest/OP` `[31, 2]`.
+rand_augment = v2.RandAugment()
+
+
+def operate(name, magnitude, sign, tensor):
+    height, width = tensor.shape[-2:]
+    magnitudes, signed = rand_augment._AUGMENTATION_SPACE[name]
+    values = magnitudes(31, height, width)
+    value = 0.0 if values is None else float(values[magnitude]) * (sign if signed else 1)
+    return rand_augment._apply_image_or_video_transform(tensor, name, value, rand_augment.interpolation, rand_augment._fill)
+
+
+x, y, c = np.meshgrid(np.arange(224), np.arange(224), np.arange(3))
+wide = ((x * x * (c + 1) + 3 * y * y + 7 * x * y) // 64 % 256).astype(np.uint8)
+for name in rand_augment._AUGMENTATION_SPACE:
+    for magnitude, sign, number in ((9, 1, 0), (30, -1, 1), (30, 1, 2), (5, -1, 3)):
+        out = operate(name, magnitude, sign, planes(tensors[f"source/{number}"]))
+        tensors[f"operation/{name}/{magnitude}/{sign}/{number}"] = interleaved(out)
+    crc = lambda magnitude, sign: zlib.crc32(interleaved(operate(name, magnitude, sign, planes(wide))).tobytes())
+    tensors[f"digest/{name}"] = np.array([[crc(magnitude, sign) for sign in (1, -1)] for magnitude in range(31)], np.int64)
+
+
+class Choices(Drawn):
+    """An operation and its sign from the first two of four."""
+
+    def below(self, *arguments, **named):
+        self.skip()
+        return super().below(*arguments, **named)
+
+
+# RandAugment: `rand/OPS,MAGNITUDE/SEED,EPOCH,IMAGE/N` `[h, w, 3]`.
+for ops, magnitude in (2, 9), (1, 30), (5, 14):
+    for item in range(8):
+        with Choices(77, AUGMENT, RAND_AUGMENT, 3, item):
+            out = v2.RandAugment(ops, magnitude)(planes(tensors["source/0"]))
+        tensors[f"rand/{ops},{magnitude}/77,3,{item}/0"] = interleaved(out)
 
 folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
 folder.mkdir(parents=True, exist_ok=True)

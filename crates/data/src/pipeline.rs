@@ -3,7 +3,7 @@
 use net::Shape;
 use net::random::{Purpose, Stream};
 
-use crate::augment::{Address, cut};
+use crate::augment::{self, Address, cut};
 use crate::{Channels, ColourNoise, Error, Fault, Image, Mean, Part, Preprocessing, Region, Resizer, Result, Statistics, Std};
 
 /// Which crops of an image are shown in testing.
@@ -73,8 +73,8 @@ pub(crate) struct Prepared {
     pixels: Vec<u8>,
     width: usize,
     views: Vec<View>,
-    /// A crop before it is resized.
-    cut: Vec<u8>,
+    /// A crop before it is resized, and then the pixels before an augmentation.
+    memory: Vec<u8>,
 }
 
 /// A crop of the net's size.
@@ -204,12 +204,13 @@ impl Pipeline {
         };
         let flip = p.flip && draw.crop.u32(2) >> 31 == 1;
         if let Some(crop) = &p.random_resized_crop {
-            let part = cut(image, crop.region(draw.address, image.width, image.height), &mut out.cut);
+            let part = cut(image, crop.region(draw.address, image.width, image.height), &mut out.memory);
             resizer.resize(part, w, h, p.filter, Region { y: 0, x: 0, height: h, width: w }, &mut out.pixels);
         } else {
             let region = Region { y: origin.0 + place.0, x: origin.1 + place.1, height: h, width: w };
             resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
         }
+        augment::change(p, draw.address, flip, &mut out.pixels, w, &mut out.memory);
         out.width = w;
         out.views.clear();
         out.views.push(View { corner: (0, 0), place, flip, noise: draw.noise });

@@ -3,7 +3,7 @@
 use net::Shape;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::RandomResizedCrop;
+use crate::augment::{ColourJitter, RandAugment, RandomResizedCrop};
 use crate::{Error, Fault, Filter, Region, Result};
 
 /// Everything between a decoded image and the input of a net.
@@ -43,6 +43,12 @@ pub struct Preprocessing {
     /// Training crops of random size and proportions, instead of those of the net's size; none if absent. Testing crops stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_resized_crop: Option<RandomResizedCrop>,
+    /// Training images are changed by a few operations chosen by chance; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rand_augment: Option<RandAugment>,
+    /// Brightness, contrast, saturation and hue of training images stray; not if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour_jitter: Option<ColourJitter>,
 }
 
 /// How an image is brought to the stored square.
@@ -149,6 +155,8 @@ impl Default for Preprocessing {
             colour_noise: Some(ColourNoise::default()),
             order: Order::default(),
             random_resized_crop: None,
+            rand_augment: None,
+            colour_jitter: None,
         }
     }
 }
@@ -210,7 +218,8 @@ impl Preprocessing {
                 return fault("random_resized_crop has no mean image at the crop's own place");
             }
         }
-        Ok(())
+        self.rand_augment.map_or(Ok(()), |augment| augment.check())?;
+        self.colour_jitter.map_or(Ok(()), |jitter| jitter.check())
     }
 
     /// Maps of the net's input: 1 for grey, else 3.

@@ -1,20 +1,26 @@
 //! What training does to images beyond the paper's crop, reflection and colour noise.
 //!
 //! Each is torchvision's of the same name (transforms.v2 0.29) and absent unless [`crate::Preprocessing`] asks for it. They
-//! come in the order of torchvision's recipes: [`RandomResizedCrop`], reflection; then the paper's colour noise and the
-//! normalisation.
+//! come in the order of torchvision's recipes: [`RandomResizedCrop`], reflection, [`RandAugment`], [`ColourJitter`]; then the
+//! paper's colour noise and the normalisation.
 //!
 //! Random numbers are addressed by seed, epoch and image, each kind with a stream of its own, so that one being switched on
 //! or off changes none of another's.
 
+mod affine;
+pub mod colour;
+mod colour_jitter;
+mod rand_augment;
 mod resized_crop;
 
 use net::random::{Purpose, Stream};
 
+pub use colour_jitter::ColourJitter;
+pub use rand_augment::{MOST_MAGNITUDE, Op, RandAugment};
 pub use resized_crop::RandomResizedCrop;
 pub(crate) use resized_crop::cut;
 
-use crate::Result;
+use crate::{Preprocessing, Result};
 
 /// The image of an epoch for which random numbers are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +38,32 @@ pub struct Address {
 #[repr(u32)]
 enum For {
     ResizedCrop = 0,
+    ColourJitter = 1,
+    RandAugment = 2,
 }
 
 impl Address {
     fn stream(self, what: For) -> Stream {
         Stream::new(self.seed, Purpose::Augment, what as u32, self.epoch, self.image)
+    }
+}
+
+/// Changes the pixels `[h, w, 3]` of a training crop, which will be reflected where `flip` says so, as the preprocessing asks.
+/// `memory` is overwritten.
+pub(crate) fn change(p: &Preprocessing, address: Address, flip: bool, rgb: &mut [u8], width: usize, memory: &mut Vec<u8>) {
+    if let Some(augment) = &p.rand_augment {
+        // What leans or shifts goes the other way in a reflected image, and reflection comes first.
+        let reflect = |rgb: &mut [u8]| {
+            if flip {
+                rgb.as_chunks_mut::<3>().0.chunks_exact_mut(width).for_each(<[_]>::reverse);
+            }
+        };
+        reflect(rgb);
+        augment.apply(address, rgb, width, memory);
+        reflect(rgb);
+    }
+    if let Some(jitter) = &p.colour_jitter {
+        jitter.apply(address, rgb);
     }
 }
 
@@ -51,6 +78,13 @@ fn check_range(what: &str, [from, to]: [f64; 2], least: f64, most: f64) -> Resul
     if least <= from && from <= to && to <= most {
         return Ok(());
     }
-    let bounds = if most.is_finite() { format!("between {least} and {most}") } else { format!("above {least}, finite") };
-    Err(crate::Error::Preprocessing(format!("{what} = [{from}, {to}] does not go upwards {bounds}")))
+    Err(crate::Error::Preprocessing(format!("{what} = [{from}, {to}] does not go upwards between {least} and {most}")))
+}
+
+/// Whether a number lies between two bounds.
+fn check_number(what: &str, value: f64, least: f64, most: f64) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(crate::Error::Preprocessing(format!("{what} = {value} is not in {least}..={most}")))
 }

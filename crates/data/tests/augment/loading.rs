@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use data::augment::{Address, RandomResizedCrop};
+use data::augment::{Address, ColourJitter, RandAugment, RandomResizedCrop};
 use data::{BadImages, CACHE_BYTES, LoaderOptions, Mean, Pipeline, Preprocessing, Source, Statistics, TrainLoader, cached};
 use net::Shape;
+use net::random::{Purpose, Stream};
 
 use crate::crops::cut_and_resize;
 use crate::pictures::Pictures;
@@ -63,7 +64,32 @@ fn a_random_resized_crop_takes_the_place_of_the_fixed_one() {
 
 /// Everything at once.
 fn all() -> Preprocessing {
-    Preprocessing { flip: true, random_resized_crop: Some(RandomResizedCrop::default()), ..plain() }
+    Preprocessing {
+        flip: true,
+        random_resized_crop: Some(RandomResizedCrop::default()),
+        rand_augment: Some(RandAugment::default()),
+        colour_jitter: Some(ColourJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }),
+        ..plain()
+    }
+}
+
+#[test]
+fn crop_reflection_operations_and_jitter_follow_each_other() {
+    let source: Arc<dyn Source> = Arc::new(Pictures { images: 40, side: 14, square: false, bad: vec![] });
+    let (p, mut reflected) = (all(), 0);
+    for (epoch, image, values) in take(&mut start(&source, &p, 2, 0, 0), 10).concat() {
+        let (picture, at) = (source.read(image as usize).expect("made up"), Address { seed: SEED, epoch, image });
+        let region = RandomResizedCrop::default().region(at, picture.width, picture.height);
+        let mut rgb = cut_and_resize(&picture, region, INPUT.w, INPUT.h).rgb;
+        if Stream::new(SEED, Purpose::Crop, 0, epoch, image).uniform(2) >= 0.5 {
+            reflected += 1;
+            rgb = rgb.chunks(3 * INPUT.w).flat_map(|row| row.chunks(3).rev().flatten()).copied().collect();
+        }
+        RandAugment::default().apply(at, &mut rgb, INPUT.w, &mut Vec::new());
+        p.colour_jitter.expect("just set").apply(at, &mut rgb);
+        assert_eq!(values, planes(&rgb), "image {image} of epoch {epoch}");
+    }
+    assert!((20..60).contains(&reflected), "{reflected} of 80");
 }
 
 #[test]

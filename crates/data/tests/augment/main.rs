@@ -2,8 +2,10 @@
 
 #[path = "../case/mod.rs"]
 mod case;
+mod colours;
 mod crops;
 mod loading;
+mod operations;
 #[path = "../pictures/mod.rs"]
 mod pictures;
 mod statistics;
