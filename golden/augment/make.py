@@ -27,7 +27,7 @@ import philox
 
 torch.set_num_threads(1)
 AUGMENT = 8  # philox.py's purposes go on in crates/net/src/random.rs
-RESIZED_CROP, COLOUR_JITTER, RAND_AUGMENT = range(3)  # what AUGMENT's numbers are for; the address's `layer`
+RESIZED_CROP, COLOUR_JITTER, RAND_AUGMENT, ERASING = range(4)  # what AUGMENT's numbers are for; the address's `layer`
 tensors = {}
 
 
@@ -205,6 +205,26 @@ for ops, magnitude in (2, 9), (1, 30), (5, 14):
         with Choices(77, AUGMENT, RAND_AUGMENT, 3, item):
             out = v2.RandAugment(ops, magnitude)(planes(tensors["source/0"]))
         tensors[f"rand/{ops},{magnitude}/77,3,{item}/0"] = interleaved(out)
+
+# Erasing: `erasing/PROBABILITY/SCALE,SCALE/RATIO,RATIO` [n, 9]: seed, epoch, image, width, height; x, y, width, height of what is
+# erased, or -1 four times.
+settings = [
+    (1.0, (0.02, 0.33), (0.3, 3.3)),
+    (0.5, (0.02, 0.33), (0.3, 3.3)),
+    (1.0, (0.0, 0.0001), (1.0, 1.0)),
+    (1.0, (0.8, 1.0), (0.5, 2.0)),
+]
+for probability, scale, ratio in settings:
+    rows = []
+    for item, (width, height) in enumerate([(224, 224), (48, 48), (30, 7), (2, 2), (1, 1), (40, 1)] * 8):
+        seed, epoch = 8 + (item << 31), item % 5
+        transform = v2.RandomErasing(probability, scale, ratio)
+        with Tries(seed, AUGMENT, ERASING, epoch, item):
+            untouched = torch.rand(1) >= transform.p
+            box = transform.make_params([torch.zeros(3, height, width)])
+        erased = [box["j"], box["i"], box["w"], box["h"]]
+        rows.append([seed, epoch, item, width, height] + ([-1] * 4 if untouched or box["v"] is None else erased))
+    tensors[f"erasing/{probability}/{numbers(scale)}/{numbers(ratio)}"] = np.array(rows, np.int64)
 
 folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
 folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 use net::Shape;
 use net::random::{Purpose, Stream};
 
-use crate::augment::{self, Address, cut};
+use crate::augment::{self, Address, Erased, cut};
 use crate::{Channels, ColourNoise, Error, Fault, Image, Mean, Part, Preprocessing, Region, Resizer, Result, Statistics, Std};
 
 /// Which crops of an image are shown in testing.
@@ -75,6 +75,8 @@ pub(crate) struct Prepared {
     views: Vec<View>,
     /// A crop before it is resized, and then the pixels before an augmentation.
     memory: Vec<u8>,
+    /// Of every view.
+    erased: Option<Erased>,
 }
 
 /// A crop of the net's size.
@@ -211,6 +213,7 @@ impl Pipeline {
             resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
         }
         augment::change(p, draw.address, flip, &mut out.pixels, w, &mut out.memory);
+        out.erased = p.erasing.and_then(|erasing| erasing.draw(draw.address, self.input));
         out.width = w;
         out.views.clear();
         out.views.push(View { corner: (0, 0), place, flip, noise: draw.noise });
@@ -234,6 +237,7 @@ impl Pipeline {
             Views::Ten => Region { y: oy, x: ox, height: p.stored, width: p.stored },
         };
         resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
+        out.erased = None;
         out.width = region.width;
         out.views.clear();
         match views {
@@ -271,6 +275,9 @@ impl Pipeline {
                     Some(&c) => finish(row, |p| p[c], mean, self.mean.moves, view.flip, value, out),
                 }
             }
+        }
+        if let Some(erased) = &prepared.erased {
+            erased.apply(self.input, out);
         }
     }
 }

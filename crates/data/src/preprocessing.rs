@@ -3,7 +3,7 @@
 use net::Shape;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::{ColourJitter, RandAugment, RandomResizedCrop};
+use crate::augment::{ColourJitter, Erasing, RandAugment, RandomResizedCrop};
 use crate::{Error, Fault, Filter, Region, Result};
 
 /// Everything between a decoded image and the input of a net.
@@ -49,6 +49,9 @@ pub struct Preprocessing {
     /// Brightness, contrast, saturation and hue of training images stray; not if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colour_jitter: Option<ColourJitter>,
+    /// A rectangle of the net's input shows nothing in training; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasing: Option<Erasing>,
 }
 
 /// How an image is brought to the stored square.
@@ -157,6 +160,7 @@ impl Default for Preprocessing {
             random_resized_crop: None,
             rand_augment: None,
             colour_jitter: None,
+            erasing: None,
         }
     }
 }
@@ -219,7 +223,8 @@ impl Preprocessing {
             }
         }
         self.rand_augment.map_or(Ok(()), |augment| augment.check())?;
-        self.colour_jitter.map_or(Ok(()), |jitter| jitter.check())
+        self.colour_jitter.map_or(Ok(()), |jitter| jitter.check())?;
+        self.erasing.map_or(Ok(()), |erasing| erasing.check())
     }
 
     /// Maps of the net's input: 1 for grey, else 3.

@@ -2,7 +2,7 @@
 //!
 //! Each is torchvision's of the same name (transforms.v2 0.29) and absent unless [`crate::Preprocessing`] asks for it. They
 //! come in the order of torchvision's recipes: [`RandomResizedCrop`], reflection, [`RandAugment`], [`ColourJitter`]; then the
-//! paper's colour noise and the normalisation.
+//! paper's colour noise and the normalisation; then [`Erasing`].
 //!
 //! Random numbers are addressed by seed, epoch and image, each kind with a stream of its own, so that one being switched on
 //! or off changes none of another's.
@@ -10,12 +10,15 @@
 mod affine;
 pub mod colour;
 mod colour_jitter;
+mod erasing;
 mod rand_augment;
 mod resized_crop;
 
 use net::random::{Purpose, Stream};
 
 pub use colour_jitter::ColourJitter;
+pub(crate) use erasing::Erased;
+pub use erasing::{Erasing, Value};
 pub use rand_augment::{MOST_MAGNITUDE, Op, RandAugment};
 pub use resized_crop::RandomResizedCrop;
 pub(crate) use resized_crop::cut;
@@ -40,6 +43,8 @@ enum For {
     ResizedCrop = 0,
     ColourJitter = 1,
     RandAugment = 2,
+    Erasing = 3,
+    ErasingNoise = 4,
 }
 
 impl Address {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use data::augment::{Address, ColourJitter, RandAugment, RandomResizedCrop};
-use data::{BadImages, CACHE_BYTES, LoaderOptions, Mean, Pipeline, Preprocessing, Source, Statistics, TrainLoader, cached};
+use data::augment::{Address, ColourJitter, Erasing, RandAugment, RandomResizedCrop, Value};
+use data::{BadImages, CACHE_BYTES, LoaderOptions, Mean, Pipeline, Preprocessing, Source, Statistics, Std, TrainLoader, cached};
 use net::Shape;
 use net::random::{Purpose, Stream};
 
@@ -93,8 +93,38 @@ fn crop_reflection_operations_and_jitter_follow_each_other() {
 }
 
 #[test]
+fn erasing_comes_last_and_leaves_the_rest() {
+    let source: Arc<dyn Source> = Arc::new(Pictures::squares(40, 14));
+    let mean = Mean::Values([90.0, 100.0, 110.0]);
+    let before = Preprocessing { mean, std: Std::Values([50.0, 60.0, 70.0]), ..all() };
+    for value in [Value::Zero, Value::Noise] {
+        let erasing = Erasing { probability: 0.8, value, ..Erasing::default() };
+        let whole = take(&mut start(&source, &before, 2, 0, 0), 10).concat();
+        let p = Preprocessing { erasing: Some(erasing), ..before.clone() };
+        let mut empty = 0;
+        for ((epoch, image, whole), (.., values)) in whole.into_iter().zip(take(&mut start(&source, &p, 2, 0, 0), 10).concat()) {
+            let region = erasing.region(Address { seed: SEED, epoch, image }, INPUT.w, INPUT.h);
+            let noise = Stream::new(SEED, Purpose::Augment, 4, epoch, image);
+            let (mut expected, mut element) = (whole, 0);
+            empty += u32::from(region.is_none());
+            for (i, expected) in expected.iter_mut().enumerate() {
+                let (y, x) = (i / INPUT.w % INPUT.h, i % INPUT.w);
+                let inside = |r: data::Region| (r.y..r.y + r.height).contains(&y) && (r.x..r.x + r.width).contains(&x);
+                if region.is_some_and(inside) {
+                    *expected = if value == Value::Zero { 0.0 } else { noise.normal(element) as f32 };
+                    element += 1;
+                }
+            }
+            assert_eq!(values, expected, "image {image} of epoch {epoch}");
+        }
+        assert!((1..79).contains(&empty), "{empty} of 80 are whole");
+    }
+}
+
+#[test]
 fn neither_threads_nor_where_a_run_is_resumed_change_anything() {
     let source: Arc<dyn Source> = Arc::new(Pictures { images: 37, side: 14, square: false, bad: vec![3, 20] });
+    let all = || Preprocessing { erasing: Some(Erasing { value: Value::Noise, ..Erasing::default() }), ..all() };
     let expected = take(&mut start(&source, &all(), 1, 0, 0), 15);
     for threads in [2, 3, 8] {
         assert!(take(&mut start(&source, &all(), threads, 0, 0), 15) == expected, "{threads} threads");

@@ -4,6 +4,7 @@
 mod case;
 mod colours;
 mod crops;
+mod erased;
 mod loading;
 mod operations;
 #[path = "../pictures/mod.rs"]
