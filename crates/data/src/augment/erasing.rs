@@ -2,7 +2,6 @@
 //! torchvision's `RandomErasing`).
 
 use net::Shape;
-use net::random::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::{Address, For, between, check_number, check_range};
@@ -45,13 +44,6 @@ const TRIES: u32 = 10;
 /// Ratios beyond this have no use.
 const MOST_RATIO: f64 = 1e6;
 
-/// What is erased of an image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Erased {
-    region: Region,
-    noise: Option<Stream>,
-}
-
 impl Erasing {
     /// Whether the probability is one and both ranges go upwards and lie where areas and proportions can.
     ///
@@ -87,21 +79,15 @@ impl Erasing {
         })
     }
 
-    pub(crate) fn draw(&self, address: Address, input: Shape) -> Option<Erased> {
-        let region = self.region(address, input.w, input.h)?;
-        Some(Erased { region, noise: (self.value == Value::Noise).then(|| address.stream(For::ErasingNoise)) })
-    }
-}
-
-impl Erased {
-    /// Erases from the net's input `[c, h, w]`. Noise is the stream's normals one after the other, `[c, region.height,
-    /// region.width]`.
-    pub(crate) fn apply(&self, input: Shape, values: &mut [f32]) {
-        let Region { x, y, width, height } = self.region;
+    /// Erases from the net's input `[c, h, w]`. Noise is a stream's normals one after the other, `[c, region.height, region.width]`.
+    pub(super) fn apply(&self, address: Address, input: Shape, values: &mut [f32]) {
+        let Some(Region { x, y, width, height }) = self.region(address, input.w, input.h) else { return };
         let rows = values.chunks_exact_mut(input.plane()).flat_map(|plane| plane.chunks_exact_mut(input.w).skip(y).take(height));
         let erased = rows.flat_map(|row| &mut row[x..x + width]);
-        let Some(stream) = self.noise else { return erased.for_each(|value| *value = 0.0) };
-        let mut four = [0.0; 4];
+        if self.value == Value::Zero {
+            return erased.for_each(|value| *value = 0.0);
+        }
+        let (stream, mut four) = (address.stream(For::ErasingNoise), [0.0; 4]);
         for (element, value) in erased.enumerate() {
             if element % 4 == 0 {
                 four = stream.normal_block((element / 4) as u32);

@@ -14,10 +14,10 @@ mod erasing;
 mod rand_augment;
 mod resized_crop;
 
+use net::Shape;
 use net::random::{Purpose, Stream};
 
 pub use colour_jitter::ColourJitter;
-pub(crate) use erasing::Erased;
 pub use erasing::{Erasing, Value};
 pub use rand_augment::{MOST_MAGNITUDE, Op, RandAugment};
 pub use resized_crop::RandomResizedCrop;
@@ -69,6 +69,13 @@ pub(crate) fn change(p: &Preprocessing, address: Address, flip: bool, rgb: &mut 
     }
     if let Some(jitter) = &p.colour_jitter {
         jitter.apply(address, rgb);
+    }
+}
+
+/// Changes a training image `[c, h, w]` that is ready but for this, as the preprocessing asks.
+pub(crate) fn erase(p: &Preprocessing, address: Address, input: Shape, values: &mut [f32]) {
+    if let Some(erasing) = &p.erasing {
+        erasing.apply(address, input, values);
     }
 }
 

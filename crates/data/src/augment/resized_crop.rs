@@ -38,11 +38,11 @@ impl RandomResizedCrop {
         check_range("random_resized_crop ratio", self.ratio, 1.0 / MOST_RATIO, MOST_RATIO)
     }
 
-    /// The crop of an image of `width × height`, both at least 1, in its own pixels: never empty, never outside.
+    /// The crop of an image of `(width, height)`, both at least 1, in its own pixels: never empty, never outside.
     ///
     /// Try `t` draws the area from element `4t`, the proportions from `4t + 1`, and the place, where a box of this size fits,
     /// from `4t + 2` (rows) and `4t + 3` (columns). After ten tries it is the central box of the nearest proportions.
-    pub fn region(&self, address: Address, width: usize, height: usize) -> Region {
+    pub fn region(&self, address: Address, (width, height): (usize, usize)) -> Region {
         let stream = address.stream(For::ResizedCrop);
         let area = width as f64 * height as f64;
         let logs = self.ratio.map(libm::log);
@@ -89,5 +89,5 @@ pub(crate) fn cut<'a>(image: Part<'_>, region: Region, out: &'a mut Vec<u8>) -> 
         out.extend_from_slice(&image.rgb[3 * ((y - held.y) * held.width + region.x - held.x)..][..row]);
     }
     let Region { width, height, .. } = region;
-    Part { width, height, region: Region { x: 0, y: 0, width, height }, rgb: out }
+    Part { width, height, region: Region::whole(width, height), rgb: out }
 }

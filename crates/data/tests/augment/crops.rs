@@ -17,7 +17,7 @@ fn boxes_are_torchvisions() {
         assert_eq!(all.len(), 66);
         for [seed, epoch, image, width, height, x, y, w, h] in all {
             let address = Address { seed: seed as u64, epoch: epoch as u32, image: image as u32 };
-            let region = crop.region(address, width as usize, height as usize);
+            let region = crop.region(address, (width as usize, height as usize));
             if w == 0 || h == 0 {
                 // The central box of an image much too narrow may be empty in torchvision, which then fails.
                 assert_eq!((region.width, region.height), (w.max(1) as usize, h.max(1) as usize));
@@ -59,7 +59,7 @@ fn area_proportions_and_place_are_uniform() {
     let side = 100_000;
     let (mut areas, mut ratios, mut xs, mut ys) = (vec![], vec![], vec![], vec![]);
     for image in 0..40_000 {
-        let Region { x, y, width, height } = crop.region(Address { seed: 3, epoch: 1, image }, side, side);
+        let Region { x, y, width, height } = crop.region(Address { seed: 3, epoch: 1, image }, (side, side));
         let (w, h) = (width as f64, height as f64);
         areas.push(((w * h / (side * side) as f64 - 0.08) / 0.42).clamp(0.0, 1.0));
         let log = |x: f64| x.ln() / (4.0_f64 / 3.0).ln();
@@ -103,9 +103,9 @@ proptest! {
     ) {
         let upwards = |(a, b): (f64, f64)| [a.min(b), a.max(b)];
         let crop = RandomResizedCrop { scale: upwards(scale), ratio: upwards(ratio).map(f64::exp) };
-        let region = crop.region(Address { seed: 1, epoch: 2, image }, width, height);
+        let region = crop.region(Address { seed: 1, epoch: 2, image }, (width, height));
         prop_assert!(region.width >= 1 && region.height >= 1);
         prop_assert!(region.x + region.width <= width && region.y + region.height <= height);
-        prop_assert_eq!(region, crop.region(Address { seed: 1, epoch: 2, image }, width, height));
+        prop_assert_eq!(region, crop.region(Address { seed: 1, epoch: 2, image }, (width, height)));
     }
 }

@@ -53,7 +53,7 @@ fn a_random_resized_crop_takes_the_place_of_the_fixed_one() {
     let p = Preprocessing { random_resized_crop: Some(crop), ..plain() };
     for (epoch, image, values) in take(&mut start(&source, &p, 2, 0, 0), 6).concat() {
         let picture = source.read(image as usize).expect("made up");
-        let region = crop.region(Address { seed: SEED, epoch, image }, picture.width, picture.height);
+        let region = crop.region(Address { seed: SEED, epoch, image }, (picture.width, picture.height));
         let expected = cut_and_resize(&picture, region, INPUT.w, INPUT.h);
         assert_eq!(values, planes(&expected.rgb), "image {image} of epoch {epoch}");
     }
@@ -79,7 +79,7 @@ fn crop_reflection_operations_and_jitter_follow_each_other() {
     let (p, mut reflected) = (all(), 0);
     for (epoch, image, values) in take(&mut start(&source, &p, 2, 0, 0), 10).concat() {
         let (picture, at) = (source.read(image as usize).expect("made up"), Address { seed: SEED, epoch, image });
-        let region = RandomResizedCrop::default().region(at, picture.width, picture.height);
+        let region = RandomResizedCrop::default().region(at, (picture.width, picture.height));
         let mut rgb = cut_and_resize(&picture, region, INPUT.w, INPUT.h).rgb;
         if Stream::new(SEED, Purpose::Crop, 0, epoch, image).uniform(2) >= 0.5 {
             reflected += 1;
