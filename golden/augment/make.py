@@ -26,7 +26,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 import philox
 
 torch.set_num_threads(1)
-AUGMENT = 8  # philox.py's purposes go on in crates/net/src/random.rs
+AUGMENT, MIX = 8, 9  # philox.py's purposes go on in crates/net/src/random.rs
 RESIZED_CROP, COLOUR_JITTER, RAND_AUGMENT, ERASING = range(4)  # what AUGMENT's numbers are for; the address's `layer`
 tensors = {}
 
@@ -50,7 +50,7 @@ class Drawn:
         return tensor.fill_(low + (high - low) * (self.next() / 2**32))
 
     def below(self, low, high=None, size=None):
-        low, high = (0, low) if size is None else (low, high)
+        low, high = (low, high) if isinstance(high, int) else (0, low)
         return torch.tensor([low + (self.next() * (high - low) >> 32)])
 
     def permutation(self, n):
@@ -225,6 +225,28 @@ for probability, scale, ratio in settings:
         erased = [box["j"], box["i"], box["w"], box["h"]]
         rows.append([seed, epoch, item, width, height] + ([-1] * 4 if untouched or box["v"] is None else erased))
     tensors[f"erasing/{probability}/{numbers(scale)}/{numbers(ratio)}"] = np.array(rows, np.int64)
+
+# Mixtures of a batch `mix/values` `[n, c, h, w]` f32 of `mix/labels` `[n]`: `mixup/LAMBDA/values`, and `mixup/LAMBDA/labels`
+# `[n, classes]`, the classes' shares, f32; `cutmix/LAMBDA/SEED,EPOCH,BATCH/…` with the rectangle's middle at that address.
+CLASSES = 5
+values = torch.from_numpy(philox.uniform(philox.u32(4 * 3 * 9 * 7, 31, philox.TEST), 60.0).reshape(4, 3, 9, 7))
+labels = torch.tensor([3, 0, 4, 3])
+tensors["mix/values"], tensors["mix/labels"] = values.numpy(), labels.numpy()
+
+
+def mix(transform, share, name):
+    transform._dist = unittest.mock.Mock(sample=lambda _: torch.tensor([share], dtype=torch.float64))
+    mixed, shares = transform(values, labels)
+    tensors[f"{name}/values"], tensors[f"{name}/labels"] = mixed.numpy(), shares.numpy()
+
+
+for share in 0.0, 0.25, 0.7, 0.999, 1.0:
+    mix(v2.MixUp(num_classes=CLASSES), share, f"mixup/{share}")
+    for batch in range(3):
+        drawn = Drawn(6, MIX, 0, 2, batch)
+        drawn.next()  # the choice between the two
+        with drawn:
+            mix(v2.CutMix(num_classes=CLASSES), share, f"cutmix/{share}/6,2,{batch}")
 
 folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
 folder.mkdir(parents=True, exist_ok=True)

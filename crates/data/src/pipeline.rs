@@ -1,9 +1,9 @@
 //! Preprocessing, statistics and a net's input put together: from a decoded image to a net's numbers.
 
-use net::Shape;
 use net::random::{Purpose, Stream};
+use net::{Batch, Shape};
 
-use crate::augment::{self, Address};
+use crate::augment::{self, Address, BatchAddress, Mix};
 use crate::kernels::Target;
 use crate::kernels::planes::{Affine, Way, planes};
 use crate::preprocessing::Placement;
@@ -205,6 +205,13 @@ impl Pipeline {
         self.write(pixels, w, View { corner: (0, 0), place, flip, noise: draw.noise }, out);
         augment::erase(p, draw.address, self.input, out);
         Ok(())
+    }
+
+    /// Mixes the images of a training batch with each other, where the preprocessing says so.
+    pub(crate) fn mix(&self, address: BatchAddress, batch: &mut Batch) {
+        if let Some(mix) = Mix::draw(&self.preprocessing, address, self.input) {
+            mix.apply(batch, self.input);
+        }
     }
 
     /// The views of a test image, `[views, c, h, w]`, into `out`. Calls `decoded` once that is done.

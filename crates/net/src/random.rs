@@ -25,6 +25,8 @@ pub enum Purpose {
     Split = 7,
     /// What else training does to an image; layer = what, time = epoch, item = image.
     Augment = 8,
+    /// Mixing a batch's images with each other; layer = what, time = epoch, item = batch.
+    Mix = 9,
     /// Tests and goldens.
     Test = 255,
 }

@@ -41,7 +41,7 @@ fn table(f: impl Fn(u8) -> u8) -> Table {
 /// Luma, a whole number: `⌊0.2989 R + 0.587 G + 0.114 B⌋`.
 #[inline]
 fn grey(&[r, g, b]: &[u8; 3]) -> f32 {
-    fused(fused(f32::from(r) * 0.2989, 0.587, f32::from(g)), 0.114, f32::from(b)).floor()
+    fused(fused(f32::from(r) * 0.2989, 0.587, f32::from(g)), 0.114, f32::from(b)) as u32 as f32
 }
 
 /// `factor · v`: 0 is black, 1 leaves all as it is.
@@ -75,8 +75,7 @@ pub fn hue(rgb: &mut [u8], turn: f64) {
     let turn = turn as f32;
     for rgb in rgb.as_chunks_mut::<3>().0 {
         let [h, s, v] = to_hsv(rgb.map(|value| f32::from(value) * (1.0 / 255.0)));
-        let turned = (h + turn) % 1.0;
-        let h = if turned < 0.0 { turned + 1.0 } else { turned };
+        let h = fraction(h + turn);
         // 255.999: no value but 1 would else become 255.
         *rgb = from_hsv([h, s, v]).map(|value| pixel(value * 255.999));
     }
@@ -97,19 +96,31 @@ fn to_hsv([r, g, b]: [f32; 3]) -> [f32; 3] {
     } else {
         gc + 4.0 - rc
     };
-    [(sixths * (1.0 / 6.0) + 1.0) % 1.0, range / most, most]
+    [fraction(sixths * (1.0 / 6.0) + 1.0), range / most, most]
+}
+
+/// What is behind the point of a number in `-1..2`, from the whole number below it on; both differences are torchvision's.
+#[inline]
+fn fraction(x: f32) -> f32 {
+    if x >= 1.0 {
+        x - 1.0
+    } else if x < 0.0 {
+        x + 1.0
+    } else {
+        x
+    }
 }
 
 /// The inverse of [`to_hsv`].
 fn from_hsv([h, s, v]: [f32; 3]) -> [f32; 3] {
     let sixths = h * 6.0;
-    let sector = sixths.floor();
-    let (along, pale) = (s * (sixths - sector), 1.0 - s);
+    let sector = sixths as u32;
+    let (along, pale) = (s * (sixths - sector as f32), 1.0 - s);
     let q = ((1.0 - along) * v).clamp(0.0, 1.0);
     let t = ((along + pale) * v).clamp(0.0, 1.0);
     let p = (pale * v).clamp(0.0, 1.0);
     // A hue may have been rounded to 1.
-    match sector as u32 % 6 {
+    match sector % 6 {
         0 => [v, t, p],
         1 => [q, v, p],
         2 => [p, v, t],
@@ -132,10 +143,15 @@ pub fn solarize(rgb: &mut [u8], threshold: f64) {
 
 /// Stretches each channel's values to 0 to 255; a channel of one value stays.
 pub fn autocontrast(rgb: &mut [u8]) {
+    let (mut least, mut most) = ([u8::MAX; 3], [0; 3]);
+    for pixel in rgb.as_chunks::<3>().0 {
+        for c in 0..3 {
+            (least[c], most[c]) = (least[c].min(pixel[c]), most[c].max(pixel[c]));
+        }
+    }
     let tables = std::array::from_fn(|c| {
-        let values = || rgb.iter().skip(c).step_by(3).copied();
-        let (least, most) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
-        if least == most {
+        let (least, most) = (least[c], most[c]);
+        if least >= most {
             return table(|value| value);
         }
         let scale = f32::from(most - least) * (1.0 / 255.0);

@@ -2,15 +2,17 @@
 //!
 //! Each is torchvision's of the same name (transforms.v2 0.29) and absent unless [`crate::Preprocessing`] asks for it. They
 //! come in the order of torchvision's recipes: [`RandomResizedCrop`], reflection, [`RandAugment`], [`ColourJitter`]; then the
-//! paper's colour noise and the normalisation; then [`Erasing`].
+//! paper's colour noise and the normalisation; then [`Erasing`]; and of a whole batch [`MixUp`] or
+//! [`CutMix`].
 //!
-//! Random numbers are addressed by seed, epoch and image, each kind with a stream of its own, so that one being switched on
+//! Random numbers are addressed by seed, epoch and image (or batch), each kind with a stream of its own, so that one being switched on
 //! or off changes none of another's.
 
 mod affine;
 pub mod colour;
 mod colour_jitter;
 mod erasing;
+mod mix;
 mod rand_augment;
 mod resized_crop;
 
@@ -19,6 +21,7 @@ use net::random::{Purpose, Stream};
 
 pub use colour_jitter::ColourJitter;
 pub use erasing::{Erasing, Value};
+pub use mix::{BatchAddress, CutMix, Mix, MixUp};
 pub use rand_augment::{MOST_MAGNITUDE, Op, RandAugment};
 pub use resized_crop::RandomResizedCrop;
 pub(crate) use resized_crop::cut;

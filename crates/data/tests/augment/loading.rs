@@ -10,18 +10,18 @@ use net::random::{Purpose, Stream};
 use crate::crops::cut_and_resize;
 use crate::pictures::Pictures;
 
-const INPUT: Shape = Shape { c: 3, h: 10, w: 12 };
+pub(crate) const INPUT: Shape = Shape { c: 3, h: 10, w: 12 };
 const SEED: u64 = 23;
 
-fn plain() -> Preprocessing {
+pub(crate) fn plain() -> Preprocessing {
     Preprocessing { stored: 14, mean: Mean::None, colour_noise: None, flip: false, ..Preprocessing::default() }
 }
 
-fn pipeline(p: Preprocessing) -> Arc<Pipeline> {
+pub(crate) fn pipeline(p: Preprocessing) -> Arc<Pipeline> {
     Arc::new(Pipeline::new(p, Statistics::default(), INPUT).expect("fits"))
 }
 
-fn start(source: &Arc<dyn Source>, p: &Preprocessing, threads: usize, epoch: u32, batch: u32) -> TrainLoader {
+pub(crate) fn start(source: &Arc<dyn Source>, p: &Preprocessing, threads: usize, epoch: u32, batch: u32) -> TrainLoader {
     let options = LoaderOptions { batch: 8, threads, slots: 3, seed: SEED, bad: BadImages::Skip };
     TrainLoader::start(source.clone(), pipeline(p.clone()), options, epoch, batch)
 }

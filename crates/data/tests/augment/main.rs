@@ -6,6 +6,7 @@ mod colours;
 mod crops;
 mod erased;
 mod loading;
+mod mixtures;
 mod operations;
 #[path = "../pictures/mod.rs"]
 mod pictures;
