@@ -3,6 +3,7 @@
 mod bad_images;
 mod bad_texts;
 mod bench;
+mod check;
 mod checkpoints;
 mod commands;
 mod interrupt;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use data::augment::{Address, ColourJitter, Erasing, RandAugment, RandomResizedCrop, Value};
-use data::{BadImages, CACHE_BYTES, LoaderOptions, Mean, Pipeline, Preprocessing, Source, Statistics, Std, TrainLoader, cached};
+use data::{BadImages, Cache, LoaderOptions, Mean, Pipeline, Preprocessing, Source, Statistics, Std, TrainLoader, cached};
 use net::Shape;
 use net::random::{Purpose, Stream};
 
@@ -57,7 +57,7 @@ fn a_random_resized_crop_takes_the_place_of_the_fixed_one() {
         let expected = cut_and_resize(&picture, region, INPUT.w, INPUT.h);
         assert_eq!(values, planes(&expected.rgb), "image {image} of epoch {epoch}");
     }
-    let as_cached = cached(source.clone(), &p, CACHE_BYTES);
+    let as_cached = cached(source.clone(), &p, Cache::Small);
     let seen = |source, threads| take(&mut start(source, &p, threads, 0, 0), 6);
     assert!(seen(&as_cached, 2) == seen(&source, 3), "what is kept in memory is not the stored square alone");
 }
