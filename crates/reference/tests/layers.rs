@@ -75,6 +75,11 @@ fn softmax_is_stable_and_the_lowest_class_wins_a_tie() {
     let mut dx = [0.0; 3];
     softmax::backward(&p, Target { label: 1, second: 1, share: 1.0 }, 4, &mut dx);
     assert_eq!(dx, [0.125, -0.125, 0.0]);
+    let mixture = Target { label: 1, second: 0, share: 0.25 };
+    softmax::backward(&p, mixture, 4, &mut dx);
+    assert_eq!(dx, [-0.0625, 0.0625, 0.0]);
+    assert_eq!(mixture.main(), 0);
+    assert_eq!(softmax::cross_entropy(&[1000.0, 0.0], mixture), 250.0);
 }
 
 #[test]
@@ -108,7 +113,7 @@ fn what_does_not_fit_is_refused() {
     };
     says(train.forward_backward(&batch(0, 2, 0), info), "no image");
     says(train.forward_backward(&batch(3, 3, 0), info), "at most 2");
-    says(train.forward_backward(&batch(1, 2, 5), info), "label 5 of 5");
+    says(train.forward_backward(&batch(1, 2, 5), info), "label 5, there are 5 classes");
     let misshapen = Batch { pixels: Pixels::F32(vec![0.0; values + 1]), labels: vec![0], mixed: None, n: 1 };
     says(train.forward_backward(&misshapen, info), "pixel values");
     says(train.apply(&Hyper::default()), "0 rates for 10");
