@@ -69,6 +69,9 @@ fn of_data(error: &data::Error) -> Advice {
         Layout { .. } => {
             failed("put the images of each class in a folder of its own: DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/*")
         }
+        OtherForm { instead, .. } => failed(instead.clone()),
+        Line { .. } => failed("correct that line, or remove it"),
+        Malformed { .. } => failed("fetch the file again, and compare its size or checksum with what its publisher states"),
         EmptyClass { .. } => failed("put images into that folder, or remove it"),
         UnknownClasses { .. } => failed("add these classes to the training folder, or remove them from the validation folder"),
         NoImages { .. } => failed("give image files, folders that hold some, or a pattern in quotes such as 'photos/*.jpg'"),

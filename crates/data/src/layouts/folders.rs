@@ -1,6 +1,5 @@
 //! Data sets that are folders of class folders.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,15 +7,15 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use net::random::{Purpose, Stream, permutation};
-
-use super::{OpenOptions, name_of};
+use super::files::Files;
+use super::split::{held_out, split_note};
+use super::{OpenOptions, listing, name_of};
 use crate::decode::{Format, SNIFFED_BYTES};
 use crate::error::{count, some};
-use crate::{Content, Dataset, Error, Result, Source, fetch_file};
+use crate::{Dataset, Error, Result};
 
-/// What the validation folder may be called, the best first.
-const VALIDATION: [&str; 3] = ["val", "validation", "test"];
+/// What the validation folder may be called, the best first; lists and other files too.
+pub(super) const VALIDATION: [&str; 3] = ["val", "validation", "test"];
 
 /// Opens `path/train/CLASS/*` with `path/val/CLASS/*` (or `validation`, or `test`), or `path/CLASS/*`, which is split class
 /// by class. Without a validation folder, `path/train` is split in the same way.
@@ -52,13 +51,15 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
         if let Some(folder) = validation
             && has_folders(&path.join(folder))?
         {
-            return Err(Error::Layout { path: path.into(), found: format!("there is `{folder}`, but no `train`") });
+            let found = format!("there is `{folder}`, but no `train`, in {}", listing(path));
+            return Err(Error::Layout { path: path.into(), found });
         }
         split(Scan::of(path, &mut notes)?, options, &mut notes)
     };
     let classes = train.classes.iter().map(|class| class.name.clone()).collect();
-    let source = |scan: Scan| Arc::new(Folder::new(scan, options.exif));
-    Ok(Some(Dataset { name, classes, words: Vec::new(), train: source(train), val: source(val), notes }))
+    let source = |scan: Scan| Arc::new(scan.files(options.exif));
+    let (train, val) = (source(train), source(val));
+    Ok(Some(Dataset { name, layout: "class folders", classes, words: Vec::new(), train, val, notes }))
 }
 
 /// Class folders and the images in them.
@@ -119,14 +120,26 @@ impl Scan {
         if classes.is_empty() {
             let found = match (loose_images, ignored.files) {
                 (0, 0) => "it is empty".into(),
-                (0, files) => format!("it holds {} and no folders", count(files, "file", "files")),
-                (images, _) => format!("it holds {} and no class folders", count(images, "image", "images")),
+                (0, files) => format!("it holds {} and no folders: {}", count(files, "file", "files"), listing(path)),
+                (images, _) => {
+                    format!("it holds {} and no class folders: {}", count(images, "image", "images"), listing(path))
+                }
             };
             return Err(Error::Layout { path: path.into(), found });
         }
         classes.sort_by(|a, b| a.name.cmp(&b.name));
         ignored.note(path, notes);
         Ok(Scan { classes })
+    }
+
+    /// The images as a source.
+    fn files(self, exif: bool) -> Files {
+        let mut files = Files::new(exif);
+        for (label, class) in self.classes.into_iter().enumerate() {
+            let folder = files.folder(class.path);
+            class.files.into_iter().for_each(|file| files.push(folder, label as u32, file));
+        }
+        files
     }
 
     fn images(&self) -> usize {
@@ -228,20 +241,12 @@ fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Res
     Ok(Scan { classes })
 }
 
-/// Splits every class by a shuffle of its own: at least one image stays for training, and at least one of two or more is for
-/// validation.
+/// Splits every class by a shuffle of its own.
 fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) -> (Scan, Scan) {
     let all = scan.images();
     let (mut train, mut val) = (Vec::new(), Vec::new());
     for (number, class) in scan.classes.into_iter().enumerate() {
-        let n = class.files.len();
-        let share = match options.val_fraction {
-            0.0 => 0,
-            fraction => ((n as f64 * fraction).round() as usize).max(1).min(n - 1),
-        };
-        let shuffled = permutation(Stream::new(options.seed, Purpose::Split, 0, 0, number as u32), n);
-        let mut is_val = vec![false; n];
-        shuffled.iter().take(share).for_each(|&i| is_val[i as usize] = true);
+        let is_val = held_out(class.files.len(), number as u32, options);
         let (kept, given): (Vec<_>, Vec<_>) = class.files.into_iter().zip(is_val).partition(|(_, is_val)| !is_val);
         let part = |files: Vec<(OsString, bool)>| Class {
             name: class.name.clone(),
@@ -252,56 +257,6 @@ fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) -> (Scan, S
         val.push(part(given));
     }
     let (train, val) = (Scan { classes: train }, Scan { classes: val });
-    notes.push(match val.images() {
-        0 if options.val_fraction == 0.0 => "there are no validation images, as asked for".into(),
-        0 => "every class has a single image: there are no validation images".into(),
-        n => {
-            let percent = 100.0 * options.val_fraction;
-            format!("there is no validation folder: {n} of {all} images, {percent} % of each class, are split off for it")
-        }
-    });
+    notes.push(split_note("folder", val.images(), all, options));
     (train, val)
-}
-
-/// The images of a scan as a source.
-struct Folder {
-    /// Of each class.
-    paths: Vec<PathBuf>,
-    /// Class and file name.
-    files: Vec<(u32, OsString)>,
-    exif: bool,
-}
-
-impl Folder {
-    fn new(scan: Scan, exif: bool) -> Folder {
-        let mut folder = Folder { paths: Vec::new(), files: Vec::new(), exif };
-        for (label, class) in scan.classes.into_iter().enumerate() {
-            folder.paths.push(class.path);
-            folder.files.extend(class.files.into_iter().map(|file| (label as u32, file)));
-        }
-        folder
-    }
-
-    fn path(&self, index: usize) -> PathBuf {
-        let (label, file) = &self.files[index];
-        self.paths[*label as usize].join(file)
-    }
-}
-
-impl Source for Folder {
-    fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    fn label(&self, index: usize) -> u32 {
-        self.files[index].0
-    }
-
-    fn name(&self, index: usize) -> Cow<'_, str> {
-        Cow::Owned(self.path(index).display().to_string())
-    }
-
-    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
-        fetch_file(&self.path(index), self.exif, buffer)
-    }
 }

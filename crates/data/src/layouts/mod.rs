@@ -5,7 +5,19 @@ use std::path::Path;
 
 use crate::{Dataset, Error, Result};
 
+mod cifar;
+mod files;
 pub(crate) mod folders;
+mod idx;
+mod lists;
+mod names;
+mod parquet;
+mod planes;
+mod recognise;
+mod split;
+mod tiny_imagenet;
+
+use recognise::{listing, other_file};
 
 /// How a data set is opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,9 +44,19 @@ struct Layout {
     open: fn(&Path, &OpenOptions) -> Result<Option<Dataset>>,
 }
 
-/// Tried in this order. Class folders come last: what they make of a folder that is no data set is the error that is shown.
-const LAYOUTS: &[Layout] =
-    &[Layout { form: "DIR/train/CLASS/* with DIR/val/CLASS/*, or DIR/CLASS/*: class folders", open: folders::open }];
+/// Tried in this order, the most specific first. Class folders come last: what they make of a folder that is no data set is
+/// the error that is shown.
+const LAYOUTS: &[Layout] = &[
+    Layout {
+        form: "DIR/data_batch_1.bin or DIR/train.bin, and others: CIFAR-10 and CIFAR-100, the binary version",
+        open: cifar::open,
+    },
+    Layout { form: "DIR/train-images-idx3-ubyte(.gz) and others: MNIST and its kin", open: idx::open },
+    Layout { form: "DIR/wnids.txt with DIR/train/WNID/images/*: Tiny ImageNet", open: tiny_imagenet::open },
+    Layout { form: "DIR(/data)/train-*.parquet or FILE.parquet: Parquet of the Hugging Face Hub", open: parquet::open },
+    Layout { form: "DIR/train.txt with DIR/val.txt, or LIST.txt, of lines `path label`: Caffe's lists", open: lists::open },
+    Layout { form: "DIR/train/CLASS/* with DIR/val/CLASS/*, or DIR/CLASS/*: class folders", open: folders::open },
+];
 
 /// Opens the data set at `path`, whichever of the known layouts it has.
 ///
@@ -50,12 +72,12 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
             return Ok(dataset);
         }
     }
-    Err(Error::Layout { path: path.into(), found: "it is a file".into() })
+    Err(other_file(path))
 }
 
-/// The forms of all layouts, one a line.
+/// The forms of all layouts, one a line, the most general first.
 pub(crate) fn forms() -> String {
-    LAYOUTS.iter().map(|layout| format!("\n  {}", layout.form)).collect()
+    LAYOUTS.iter().rev().map(|layout| format!("\n  {}", layout.form)).collect()
 }
 
 /// What to call a data set at `path`: its last part.
