@@ -9,6 +9,7 @@
 //! Every random choice is a function of the seed, the epoch and the image (`net::random`), so the number of threads
 //! changes nothing but the speed. Nothing here knows a network or an engine.
 
+mod ahead;
 pub mod augment;
 mod bad;
 mod cached;
