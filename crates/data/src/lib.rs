@@ -21,6 +21,7 @@ mod kernels;
 mod layouts;
 mod list;
 mod loader;
+pub mod pack;
 mod pipeline;
 mod preprocessing;
 mod quarantine;

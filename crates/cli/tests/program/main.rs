@@ -9,4 +9,5 @@ mod commands;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod memory;
+mod packs;
 mod support;
