@@ -1,6 +1,6 @@
 """Goldens of single ops. Engines run whole nets, so the op stands in `[op, linear, softmax]`, or is one of the last two.
 
-For each net `v` a case keeps `v/input` and `v/labels`, `v/param/*` (f32), and in f64 what PyTorch says in double precision:
+For each net `v` a case keeps `v/input` and `v/labels` (where images are mixtures also `v/second` and `v/shares`), `v/param/*` (f32), and in f64 what PyTorch says in double precision:
 `v/activation/*`, of a training pass `v/nll` and `v/gradient/*`, of a testing pass `v/probabilities`. Of each there is
 `noise/v/…`, the greatest distance of any element under f32 roundings (see roundoff.py). Where a net has no `nll`, its
 activations are of the testing pass.
@@ -27,9 +27,10 @@ class OneOp:
         """Random numbers that no other net of this case uses."""
         return philox.u32(n, self.case.seed, philox.TEST, purpose, self.index)
 
-    def add(self, name, shape, toml, op, n=2, step=1 / 256, limit=1.0, parameters=0.5, passes=("train", "test")):
+    def add(self, name, shape, toml, op, n=2, step=1 / 256, limit=1.0, parameters=0.5, passes=("train", "test"), mixed=False):
         """One net: `toml` and `op` are the same layer, for us and for PyTorch, on `n` images of `shape` = (c, h, w). Pixels
-        are multiples of `step` in ±`limit`, parameters uniform in ±`parameters`. An `op` of None is the linear layer itself."""
+        are multiples of `step` in ±`limit`, parameters uniform in ±`parameters`. An `op` of None is the linear layer itself. Each
+        image is `mixed` of two classes, the labels then being probabilities as PyTorch takes them."""
         self.index += 1
         with torch.random.fork_rng():
             layers = [] if op is None else [("op", op.double())]
@@ -41,6 +42,9 @@ class OneOp:
         model.eval()  # PyTorch's dropout draws no masks that we could know
         self._fill(model, parameters)
         x, labels = self._batch(n, shape, step, limit)
+        self.case.put(f"{name}/labels", labels)
+        if mixed:
+            labels = self._mix(name, labels)
         self.case.facts["nets"][name] = self._net_text(name, shape, toml, op)
         self._keep(name, model, x, labels, passes)
 
@@ -56,6 +60,15 @@ class OneOp:
         labels = philox.below(self.bits(n, philox.LABELS), CLASSES)
         return torch.from_numpy(pixels.reshape(n, *shape) * step), torch.from_numpy(labels)
 
+    def _mix(self, name, labels):
+        """Each image shows its label by an f32 share in [0, 1), and a second one by the rest."""
+        second = torch.from_numpy(philox.below(self.bits(len(labels), philox.SAMPLES), CLASSES))
+        shares = torch.from_numpy((self.bits(len(labels), philox.SIGNS) >> 8).astype(np.float32) / 2**24)
+        self.case.put(f"{name}/second", second)
+        self.case.put(f"{name}/shares", shares)
+        first, rest = (nn.functional.one_hot(which, CLASSES).double() for which in (labels, second))
+        return shares.double()[:, None] * first + (1 - shares.double())[:, None] * rest
+
     def _net_text(self, name, shape, toml, op):
         c, h, w = shape
         text = f'name = "{name}"\ninput = {{ c = {c}, h = {h}, w = {w} }}\n'
@@ -66,7 +79,6 @@ class OneOp:
 
     def _keep(self, name, model, x, labels, passes):
         self.case.put(f"{name}/input", x.float())
-        self.case.put(f"{name}/labels", labels)
         for key, parameter in model.named_parameters():
             self.case.put(f"{name}/param/{key}", parameter.float())
         exact = self._run(model, x, labels, passes)

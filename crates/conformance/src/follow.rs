@@ -1,6 +1,6 @@
 //! The oracle follows an engine through a pass: each layer from the engine's own input to it.
 
-use net::{Batch, Executor, Kind, Net, ParamSet, StepInfo};
+use net::{Batch, Executor, Kind, Net, ParamSet, StepInfo, Targets};
 use reference::{Pass, softmax};
 
 use crate::bound::{self, Bounded, LayerTiles, Propagation, Weights};
@@ -95,8 +95,8 @@ impl Check<'_> {
     ) -> Result<(), Fault> {
         let loss = exec.take_loss(true)?.ok_or_else(|| Fault::Contract("no loss after a pass".into()))?;
         findings.expect(loss.step == info.step && loss.images as usize == batch.n, || format!("{loss:?} of another pass"));
-        let (labels, logits) = (&batch.labels[..batch.n], to_f64(&values[values.len() - 2]));
-        let (nll, bound) = bound::nll_sum(&logits, labels);
+        let (targets, logits) = (batch.targets(), to_f64(&values[values.len() - 2]));
+        let (nll, bound) = bound::nll_sum(&logits, targets);
         findings.expect((loss.nll_sum - nll).abs() <= bound, || {
             format!(
                 "loss: nll_sum {:e}, oracle {nll:e}, error {:.3e}, bound {bound:.3e}",
@@ -106,7 +106,8 @@ impl Check<'_> {
         });
         // Distinct logits may round to equal probabilities, so either may have decided.
         let right = |values: &[f64]| -> Vec<bool> {
-            values.chunks_exact(self.net.classes()).zip(labels).map(|(values, &label)| softmax::top1(values) == label).collect()
+            let images = values.chunks_exact(self.net.classes()).zip(targets.iter());
+            images.map(|(values, target)| softmax::top1(values) == target.main()).collect()
         };
         let (by_logit, by_probability) = (right(&logits), right(&to_f64(&values[values.len() - 1])));
         let least = by_logit.iter().zip(&by_probability).filter(|(a, b)| **a && **b).count();
@@ -128,7 +129,7 @@ impl Check<'_> {
         let engine = exec.save(Kind::Gradients)?;
         engine.check(self.net)?;
         let by_pixel = exec.input_gradient()?;
-        let oracle = self.sweep(values, &batch.labels[..batch.n], info, &mut |param, first, oracle| {
+        let oracle = self.sweep(values, batch.targets(), info, &mut |param, first, oracle| {
             let values = engine.get(&self.net.params()[param].name).map_or(&[][..], |tensor| &tensor.data);
             self.gradient(param, first, &values[first..first + oracle.value.len()], &oracle, findings);
         });
@@ -162,12 +163,12 @@ impl Check<'_> {
     pub(crate) fn sweep(
         &self,
         values: &[Vec<f32>],
-        labels: &[u32],
+        targets: Targets<'_>,
         info: StepInfo,
         visit: &mut dyn FnMut(usize, usize, Bounded),
     ) -> Bounded {
         let last = self.net.layers().len() - 1;
-        let mut dy = bound::backward_loss(self.net, &to_f64(&values[last]), labels, info.step_images);
+        let mut dy = bound::backward_loss(self.net, &to_f64(&values[last]), targets, info.step_images);
         for index in (0..last).rev() {
             let (x, tiles) = (to_f64(&values[index]), self.tiles[index]);
             bound::backward_params(self.net, index, self.how, tiles.weight, &x, &dy, visit);

@@ -52,6 +52,8 @@ enum Fault {
     LossesReversed,
     /// Nothing is ever refused.
     LabelsUnchecked,
+    /// An image of two classes counts as one of the first.
+    MixturesIgnored,
     /// Keeping activations changes the values.
     InspectionChanges,
     /// The loss forgets one image in a hundred thousand.
@@ -158,6 +160,7 @@ impl Executor for Faulty {
                 let size = self.net.input().len();
                 batch.f32_mut()[size..2 * size].fill(0.0);
             }
+            Fault::MixturesIgnored => batch.mixed = None,
             Fault::LabelsUnchecked => {
                 batch.labels.iter_mut().for_each(|label| *label = (*label).min(self.net.classes() as u32 - 1))
             }
@@ -328,6 +331,7 @@ fn promises() {
     caught(Fault::AllRight, "top1", contract);
     caught(Fault::LossesReversed, "of the losses are", contract);
     caught(Fault::LabelsUnchecked, "a label that is no class is not refused", contract);
+    caught(Fault::MixturesIgnored, "contract/images that are mixtures", contract);
     caught(Fault::InspectionChanges, "Weights of", |s| same_bits(std::slice::from_ref(s), &["tiny"], 2));
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cpu::{Cpu, Isa, Options};
 use net::random::{Purpose, Stream};
-use net::{Batch, BucketValues, Executor, Form, Hyper, Kind, Mode, Net, ParamHyper, StepInfo};
+use net::{Batch, BucketValues, Executor, Form, Hyper, Kind, Mixed, Mode, Net, ParamHyper, StepInfo};
 
 /// Counts the allocations of all threads.
 struct Counting;
@@ -64,11 +64,13 @@ fn steps_allocate_nothing() {
         let net = Net::preset(name).unwrap();
         let (batch, n) = (batch(&net, 5), 5);
         let mut exec = prepared(&net, n, &Options { threads: Some(3), ..Options::default() });
+        let shares = vec![0.3; n];
+        let mixed = Batch { mixed: Some(Mixed { labels: vec![0; n], shares }), ..batch.clone() };
         let hypers = [hyper(&net, Form::RateInside), hyper(&net, Form::RateOutside)];
         let before = ALLOCATIONS.load(Ordering::SeqCst);
         for (step, hyper) in hypers.iter().enumerate() {
             exec.forward_backward(&batch, StepInfo::whole(1, step as u32, n)).unwrap();
-            exec.forward_backward(&batch, StepInfo { first_image: 5, ..StepInfo::whole(1, step as u32, 2 * n) }).unwrap();
+            exec.forward_backward(&mixed, StepInfo { first_image: 5, ..StepInfo::whole(1, step as u32, 2 * n) }).unwrap();
             assert!(exec.take_loss(true).unwrap().is_some());
             let mut sum = 0.0;
             exec.each_bucket(&mut |bucket| {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use crate::scratch::Scratch;
-use crate::{Content, Fit, Preprocessing, Result, Source, Statistics};
+use crate::{Content, Preprocessing, Result, Source, Statistics};
 
 /// How much memory images may be kept in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl Cache {
         let each = 3 * (p.stored as u64).pow(2);
         let fitting = |budget: u64| (budget / each.max(1)).min(images as u64);
         let kept = match self {
-            // Those that are not kept as squares are of any size.
-            _ if p.fit == Fit::ShorterSide => 0,
+            // What lies outside of the squares is needed, and may be of any size.
+            _ if !p.shows_only_squares() => 0,
             Cache::Small if fitting(SMALL_BYTES) < images as u64 => 0,
             Cache::Small => images as u64,
             Cache::Bytes(budget) => fitting(budget),

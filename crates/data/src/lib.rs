@@ -10,6 +10,7 @@
 //! changes nothing but the speed. Nothing here knows a network or an engine.
 
 mod ahead;
+pub mod augment;
 mod bad;
 mod cached;
 pub mod check;

@@ -1,8 +1,9 @@
 //! Preprocessing, statistics and a net's input put together: from a decoded image to a net's numbers.
 
-use net::Shape;
 use net::random::{Purpose, Stream};
+use net::{Batch, Shape};
 
+use crate::augment::{self, Address, BatchAddress, Mix};
 use crate::kernels::Target;
 use crate::kernels::planes::{Affine, Way, planes};
 use crate::preprocessing::Placement;
@@ -59,6 +60,8 @@ pub(crate) struct Draw {
     /// Element 0 places the crop vertically, 1 horizontally, the top bit of 2 reflects.
     crop: Stream,
     noise: Option<Noise>,
+    /// Of all else.
+    address: Address,
 }
 
 /// What is added to red, green and blue, and what the sum is divided by.
@@ -156,7 +159,7 @@ impl Pipeline {
             .preprocessing
             .noise_at(epoch)
             .map(|noise| self.noise(noise, Stream::new(seed, Purpose::Colour, 0, epoch, image).normal_block(0)));
-        Draw { crop, noise }
+        Draw { crop, noise, address: Address { seed, epoch, image } }
     }
 
     /// `Σ_k E[·, k] · coefficient · √eigenvalue_k · z_k` (alexnet.md 2.4).
@@ -193,10 +196,22 @@ impl Pipeline {
             }
             Region { y: origin.0 + place.0, x: origin.1 + place.1, height: h, width: w }
         };
-        let pixels = scratch.region(content, p, choose, decoded)?;
+        match &p.random_resized_crop {
+            Some(crop) => scratch.resized_crop(content, p, |image| crop.region(draw.address, image), (w, h), decoded)?,
+            None => scratch.region(content, p, choose, decoded)?,
+        };
         let flip = p.flip && draw.crop.u32(2) >> 31 == 1;
+        let pixels = scratch.change(|pixels, memory| augment::change(p, draw.address, flip, pixels, w, memory));
         self.write(pixels, w, View { corner: (0, 0), place, flip, noise: draw.noise }, out);
+        augment::erase(p, draw.address, self.input, out);
         Ok(())
+    }
+
+    /// Mixes the images of a training batch with each other, where the preprocessing says so.
+    pub(crate) fn mix(&self, address: BatchAddress, batch: &mut Batch) {
+        if let Some(mix) = Mix::draw(&self.preprocessing, address, self.input) {
+            mix.apply(batch, self.input);
+        }
     }
 
     /// The views of a test image, `[views, c, h, w]`, into `out`. Calls `decoded` once that is done.

@@ -3,13 +3,14 @@
 use net::Shape;
 use serde::{Deserialize, Serialize};
 
+use crate::augment::{ColourJitter, CutMix, Erasing, MixUp, RandAugment, RandomResizedCrop};
 use crate::{Error, Fault, Filter, Region, Result};
 
 /// Everything between a decoded image and the input of a net.
 ///
 /// An image is brought to the stored square, a crop of the net's input size is taken from it (at a random place in
 /// training, in the centre in testing), and a value `v` of 0 to 255 becomes `(v − mean + noise) / std`, divided by
-/// `1 + coefficient` where the noise says so.
+/// `1 + coefficient` where the noise says so. What else training may do to it is in [`crate::augment`].
 ///
 /// The default is the paper's: shorter side to 256, central 256 × 256, random crop and reflection for each image, mean image at
 /// the centre crop, colour noise throughout.
@@ -39,6 +40,26 @@ pub struct Preprocessing {
     pub colour_noise: Option<ColourNoise>,
     /// When the order of the images changes.
     pub order: Order,
+    /// Training crops of random size and proportions, of the whole image and instead of those that `fit` and `random_crop` give;
+    /// none if absent. Testing crops stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_resized_crop: Option<RandomResizedCrop>,
+    /// Training images are changed by a few operations chosen by chance; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rand_augment: Option<RandAugment>,
+    /// Brightness, contrast, saturation and hue of training images stray; not if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour_jitter: Option<ColourJitter>,
+    /// A rectangle of the net's input shows nothing in training; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasing: Option<Erasing>,
+    /// The images of a training batch are averaged with each other, and their labels; not if absent. With [`CutMix`] beside it, a
+    /// coin decides for each batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<MixUp>,
+    /// Each image of a training batch gets a rectangle of another, and a share of its label; not if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutmix: Option<CutMix>,
 }
 
 /// How an image is brought to the stored square.
@@ -144,6 +165,12 @@ impl Default for Preprocessing {
             channels: Channels::default(),
             colour_noise: Some(ColourNoise::default()),
             order: Order::default(),
+            random_resized_crop: None,
+            rand_augment: None,
+            colour_jitter: None,
+            erasing: None,
+            mixup: None,
+            cutmix: None,
         }
     }
 }
@@ -183,6 +210,7 @@ impl Preprocessing {
         {
             return fault(format!("std values {values:?} are not above 0"));
         }
+        self.check_augment()?;
         match self.colour_noise {
             Some(_) if self.channels == Channels::Grey => fault("colour_noise needs colours, channels are grey".into()),
             Some(noise) if !(noise.coefficient.is_finite() && noise.coefficient >= 0.0) => {
@@ -190,6 +218,25 @@ impl Preprocessing {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether what training does to images can be done, and all of it together.
+    fn check_augment(&self) -> Result<()> {
+        let fault = |message: &str| Err(Error::Preprocessing(message.into()));
+        if let Some(crop) = &self.random_resized_crop {
+            crop.check()?;
+            if self.crop_group != 1 {
+                return fault("random_resized_crop draws a crop for each image, so crop_group must be 1");
+            }
+            if self.mean == Mean::ImageAtCrop {
+                return fault("random_resized_crop has no mean image at the crop's own place");
+            }
+        }
+        self.rand_augment.map_or(Ok(()), |augment| augment.check())?;
+        self.colour_jitter.map_or(Ok(()), |jitter| jitter.check())?;
+        self.erasing.map_or(Ok(()), |erasing| erasing.check())?;
+        self.mixup.map_or(Ok(()), |mixup| mixup.check())?;
+        self.cutmix.map_or(Ok(()), |cutmix| cutmix.check())
     }
 
     /// Maps of the net's input: 1 for grey, else 3.
@@ -205,6 +252,25 @@ impl Preprocessing {
     /// Whether anything of [`crate::Statistics`] is used.
     pub fn needs_statistics(&self) -> bool {
         !matches!(self.mean, Mean::None | Mean::Values(_)) || self.std == Std::Channels || self.colour_noise.is_some()
+    }
+
+    /// Whether the images of training batches are mixed with each other.
+    pub fn mixes(&self) -> bool {
+        self.mixup.is_some() || self.cutmix.is_some()
+    }
+
+    /// The same, but that no images are mixed with each other: for batches whose labels are to be learnt by heart.
+    pub fn unmixed(self) -> Preprocessing {
+        Preprocessing { mixup: None, cutmix: None, ..self }
+    }
+
+    /// Whether nothing outside of an image's stored square is ever shown.
+    pub(crate) fn shows_only_squares(&self) -> bool {
+        match self.fit {
+            Fit::ShorterSide => false,
+            Fit::AsIs => true,
+            Fit::Crop | Fit::Warp => self.random_resized_crop.is_none(),
+        }
     }
 
     /// Where the stored square of an image of `width × height` lies.

@@ -1,5 +1,6 @@
 //! From what a source fetches to the pixels that are asked for.
 
+use crate::augment::cut;
 use crate::decode::Decoder;
 use crate::preprocessing::Placement;
 use crate::{Content, Fault, Preprocessing, Region, Resizer, Result};
@@ -11,6 +12,8 @@ pub(crate) struct Scratch {
     resizer: Resizer,
     /// The last result.
     pixels: Vec<u8>,
+    /// A crop before it is resized, or pixels before they are changed.
+    memory: Vec<u8>,
 }
 
 impl Scratch {
@@ -33,5 +36,33 @@ impl Scratch {
         decoded();
         self.resizer.run(part, &mut self.pixels);
         Ok(&self.pixels)
+    }
+    /// Decodes what is needed of the rectangle that `crop` picks from an image of so many columns and rows, and resizes it to
+    /// `width × height`: `[height, width, 3]`. Filters do not see what lies outside of the rectangle. Calls `decoded` in between.
+    ///
+    /// # Errors
+    /// As [`Scratch::region`].
+    pub(crate) fn resized_crop(
+        &mut self,
+        content: Content<'_>,
+        p: &Preprocessing,
+        crop: impl FnOnce((usize, usize)) -> Region,
+        (width, height): (usize, usize),
+        decoded: impl FnOnce(),
+    ) -> Result<&[u8], Fault> {
+        let size = self.decoder.open(content)?;
+        p.place(size.0, size.1)?;
+        let crop = crop(size);
+        let part = self.decoder.part(content, crop)?;
+        decoded();
+        self.resizer.plan(crop.width, crop.height, width, height, p.filter, Region::whole(width, height));
+        self.resizer.run(cut(part, crop, &mut self.memory), &mut self.pixels);
+        Ok(&self.pixels)
+    }
+
+    /// Changes the pixels of the last result; what else `change` is given is memory.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut [u8], &mut Vec<u8>)) -> &[u8] {
+        change(&mut self.pixels, &mut self.memory);
+        &self.pixels
     }
 }

@@ -444,6 +444,14 @@ fn a_recipe_that_does_not_suit_the_pack_is_remarked_upon() {
     assert_eq!((side(8, Fit::Crop), side(8, Fit::ShorterSide)), (None, None));
     assert!(side(8, Fit::Warp).is_some());
     assert_eq!(remarks(Store::Raw)(9, Fit::Warp), None);
+    for (store, part) in [(Store::Crop, Some("cannot reach beyond")), (Store::Side, Some("a second time")), (Store::Raw, None)] {
+        let out = tempfile::tempdir().unwrap();
+        pack(&dataset, out.path(), &Settings { store, ..small() });
+        let random_resized_crop = Some(data::augment::RandomResizedCrop::default());
+        let said = open(out.path()).train.remark(&Preprocessing { stored: 8, random_resized_crop, ..Preprocessing::default() });
+        assert_eq!(said.is_some(), part.is_some(), "{store:?}");
+        assert!(said.is_none_or(|said| said.contains(part.unwrap_or(""))), "{store:?}");
+    }
 }
 
 /// Reads whatever opens; nothing may panic.

@@ -77,9 +77,11 @@ pub struct StepLoss {
     pub step: u32,
     /// Images in the pass.
     pub images: u32,
-    /// Sum over the images of −ln p(label); not finite where training has diverged.
+    /// Sum over the images of −ln p(label), of a mixed image `−s·ln p(label) − (1 − s)·ln p(second)` with the share `s` of its
+    /// label; not finite where training has diverged.
     pub nll_sum: f64,
-    /// Images whose label has the highest probability, the lowest class index winning ties.
+    /// Images whose label, of a mixed image that of the larger share ([`crate::Target::main`]), has the highest probability, the
+    /// lowest class index winning ties.
     pub top1: u32,
 }
 
@@ -156,7 +158,7 @@ pub trait Executor: Send {
     /// Starts a forward and a backward pass on a batch; it has been read when the call returns.
     ///
     /// # Errors
-    /// Where the batch is empty, too large, of another shape, or has a label that is no class.
+    /// Where the batch is empty, too large, of another shape, or has a label that is no class or a share that is none.
     fn forward_backward(&mut self, batch: &Batch, info: StepInfo) -> Result<()>;
 
     /// The result of the oldest pass not yet taken. `None` where there is none or, unless `wait`, it is still running.

@@ -18,7 +18,7 @@ mod shape;
 mod table;
 mod text;
 
-pub use batch::{Batch, Pixels};
+pub use batch::{Batch, Mixed, Pixels, Target, Targets};
 pub use error::Error;
 pub use executor::{Bucket, BucketValues, Executor, Form, Hyper, Kind, Mode, ParamHyper, Precision, StepInfo, StepLoss};
 pub use layer::{

@@ -23,6 +23,10 @@ pub enum Purpose {
     Scenes = 6,
     /// Splitting one folder into training and validation.
     Split = 7,
+    /// What else training does to an image; layer = what, time = epoch, item = image.
+    Augment = 8,
+    /// Mixing a batch's images with each other; layer = what, time = epoch, item = batch.
+    Mix = 9,
     /// Tests and goldens.
     Test = 255,
 }

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-use net::{Batch, Bucket, BucketValues, Error, Executor, Hyper, Kind, Mode, Net, ParamSet, Result, StepInfo, StepLoss, Tensor};
+use net::{
+    Batch, Bucket, BucketValues, Error, Executor, Hyper, Kind, Mode, Net, ParamSet, Result, StepInfo, StepLoss, Targets, Tensor,
+};
 
 use crate::layer::{self, Params, Pass};
 use crate::{softmax, update};
@@ -45,7 +47,7 @@ pub fn prepare(net: &Net, batch: usize, mode: Mode) -> Reference {
 }
 
 /// What every executor must refuse: a batch that is empty, larger than `capacity`, of another shape than the net's, or,
-/// where `labelled`, with a label that is no class.
+/// where `labelled`, with a label that is no class or a share that is none.
 ///
 /// # Errors
 /// [`Error::Batch`], saying what was expected and what came.
@@ -67,10 +69,7 @@ pub fn check_batch(net: &Net, capacity: usize, batch: &Batch, labelled: bool) ->
             net.input().len()
         ));
     }
-    match batch.labels[..batch.n].iter().find(|&&label| labelled && label as usize >= net.classes()) {
-        Some(label) => fault(format!("label {label} of {} classes", net.classes())),
-        None => Ok(()),
-    }
+    if labelled { batch.check_targets(net.classes()) } else { Ok(()) }
 }
 
 impl Reference {
@@ -113,19 +112,19 @@ impl Reference {
         }
     }
 
-    /// Sum of `−ln p(label)` over the images of the last pass.
-    pub fn nll_sum(&self, labels: &[u32]) -> f64 {
+    /// Sum of [`softmax::cross_entropy`] over the images of the last pass.
+    pub fn nll_sum(&self, targets: Targets<'_>) -> f64 {
         let logits = &self.values[self.net.layers().len() - 1];
-        logits.chunks_exact(self.net.classes()).zip(labels).map(|(x, &label)| softmax::nll(x, label)).sum()
+        logits.chunks_exact(self.net.classes()).zip(targets.iter()).map(|(x, target)| softmax::cross_entropy(x, target)).sum()
     }
 
     /// Gradients of the step's mean loss by every parameter and pixel, after [`Reference::run`] of the same pass.
-    pub fn run_backward(&mut self, labels: &[u32], info: StepInfo) {
+    pub fn run_backward(&mut self, targets: Targets<'_>, info: StepInfo) {
         if info.first_image == 0 {
             self.gradients.iter_mut().for_each(|g| g.fill(0.0));
         }
         let last = self.net.layers().len() - 1;
-        let mut dy = layer::backward_loss(&self.values[last + 1], labels, info.step_images);
+        let mut dy = layer::backward_loss(&self.values[last + 1], targets, info.step_images);
         for index in (0..last).rev() {
             let x = &self.values[index];
             let mut weight: &[f64] = &[];
@@ -199,12 +198,13 @@ impl Executor for Reference {
             return Err(fault("prepared for inference, so there is no backward pass".into()));
         }
         check_batch(&self.net, self.capacity, batch, true)?;
-        let labels = &batch.labels[..batch.n];
+        let targets = batch.targets();
         self.run(to_f64(batch.f32()), Pass::Train(info));
-        self.run_backward(labels, info);
+        self.run_backward(targets, info);
         let p = &self.values[self.net.layers().len()];
-        let right = p.chunks_exact(self.net.classes()).zip(labels).filter(|(p, label)| softmax::top1(p) == **label).count();
-        let nll_sum = self.nll_sum(labels);
+        let images = p.chunks_exact(self.net.classes()).zip(targets.iter());
+        let right = images.filter(|(p, target)| softmax::top1(p) == target.main()).count();
+        let nll_sum = self.nll_sum(targets);
         self.losses.push_back(StepLoss { step: info.step, images: batch.n as u32, nll_sum, top1: right as u32 });
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Any layer of a net, on a batch.
 
-use net::{Net, Op, StepInfo};
+use net::{Net, Op, StepInfo, Targets};
 
 use crate::{avg_pool, conv, dropout, linear, local, lrn, lrn_within, max_pool, relu, softmax, tanh};
 
@@ -84,11 +84,11 @@ pub fn backward_params(net: &Net, index: usize, x: &[f64], dy: &[f64], dw: &mut 
 }
 
 /// The gradient of the step's mean loss by the logits, `[n, classes]`, from the probabilities `p`, `[n, classes]`.
-pub fn backward_loss(p: &[f64], labels: &[u32], step_images: u32) -> Vec<f64> {
-    let classes = p.len().checked_div(labels.len()).unwrap_or(0);
+pub fn backward_loss(p: &[f64], targets: Targets<'_>, step_images: u32) -> Vec<f64> {
+    let classes = p.len().checked_div(targets.len()).unwrap_or(0);
     let mut dx = vec![0.0; p.len()];
-    for ((p, dx), &label) in p.chunks_exact(classes).zip(dx.chunks_exact_mut(classes)).zip(labels) {
-        softmax::backward(p, label, step_images, dx);
+    for ((p, dx), target) in p.chunks_exact(classes).zip(dx.chunks_exact_mut(classes)).zip(targets.iter()) {
+        softmax::backward(p, target, step_images, dx);
     }
     dx
 }

@@ -1,4 +1,6 @@
-//! Softmax over all values of an image, and its cross-entropy with a label.
+//! Softmax over all values of an image, and its cross-entropy with a label or a mixture of two.
+
+use net::Target;
 
 /// The greatest logit, by which all are shifted so that nothing overflows.
 fn maximum(x: &[f64]) -> f64 {
@@ -25,6 +27,12 @@ pub fn nll(x: &[f64], label: u32) -> f64 {
     shifted_sum(x, max).ln() + (max - x[label as usize])
 }
 
+/// `−s·ln p_label − (1 − s)·ln p_second` with the share `s` of the first label.
+pub fn cross_entropy(x: &[f64], target: Target) -> f64 {
+    let share = f64::from(target.share);
+    share * nll(x, target.label) + (1.0 - share) * nll(x, target.second)
+}
+
 /// The class of the highest probability; the lowest index wins ties.
 pub fn top1(p: &[f64]) -> u32 {
     let mut best = 0;
@@ -36,10 +44,13 @@ pub fn top1(p: &[f64]) -> u32 {
     best as u32
 }
 
-/// `dx_i = (p_i − [i = label]) / step_images`: the gradient of the step's mean of `−ln p_label` by the logits.
-pub fn backward(p: &[f64], label: u32, step_images: u32, dx: &mut [f64]) {
+/// `dx_i = (p_i − s·[i = label] − (1 − s)·[i = second]) / step_images`: the gradient of the step's mean of [`cross_entropy`] by
+/// the logits.
+pub fn backward(p: &[f64], target: Target, step_images: u32, dx: &mut [f64]) {
+    let share = f64::from(target.share);
     for (class, (dx, p)) in dx.iter_mut().zip(p).enumerate() {
-        let one_hot = if class == label as usize { 1.0 } else { 0.0 };
-        *dx = (p - one_hot) / f64::from(step_images);
+        let first = if class == target.label as usize { share } else { 0.0 };
+        let second = if class == target.second as usize { 1.0 - share } else { 0.0 };
+        *dx = (p - (first + second)) / f64::from(step_images);
     }
 }

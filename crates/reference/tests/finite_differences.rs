@@ -7,8 +7,8 @@
 //! `θ+h` there is no derivative to compare with: such elements are skipped, and they must be few.
 
 use net::random::{Purpose, Stream};
-use net::{AvgPool, Conv, Dropout, DropoutScaling, Init, Layer, Learn, Linear, Local, LrnAcross, LrnWithin, MaxPool, Mode};
-use net::{Net, Op, Padding, Pair, Rounding, Shape, StepInfo, Ties};
+use net::{AvgPool, Batch, Conv, Dropout, DropoutScaling, Init, Layer, Learn, Linear, Local, LrnAcross, LrnWithin, MaxPool};
+use net::{Mixed, Mode, Net, Op, Padding, Pair, Rounding, Shape, StepInfo, Ties};
 use reference::{Pass, Reference, max_pool, prepare};
 
 const STEP: f64 = 1e-4;
@@ -20,7 +20,8 @@ const EVALUATION: f64 = 1e4 * f64::EPSILON / 2.0;
 struct Problem {
     exec: Reference,
     pixels: Vec<f64>,
-    labels: Vec<u32>,
+    /// What they show; without pixels.
+    images: Batch,
     info: StepInfo,
 }
 
@@ -47,9 +48,12 @@ impl Problem {
         }
         let stream = Stream::new(seed, Purpose::Test, 0, 0, 0);
         let pixels = (0..images * net.input().len()).map(|e| stream.normal(e as u32)).collect();
-        let labels = (0..images).map(|i| (i * 3 % net.classes()) as u32).collect();
+        let labels = |factor: usize, first: usize| (0..images).map(|i| ((first + i * factor) % net.classes()) as u32).collect();
+        let shares = (0..images).map(|i| [0.75, 1.0, 0.2][i % 3]).collect();
+        let mut shown = Batch { labels: labels(3, 0), ..Batch::with_capacity(images, 0) };
+        (shown.n, shown.mixed) = (images, Some(Mixed { labels: labels(1, 1), shares }));
         let info = StepInfo { seed, step: 5, first_image: 0, step_images: images as u32 };
-        Problem { exec, pixels, labels, info }
+        Problem { exec, pixels, images: shown, info }
     }
 
     fn variables(&self, net: &Net) -> Vec<Variable> {
@@ -67,14 +71,14 @@ impl Problem {
     /// The step's mean loss, and every choice that rectifiers and maxima made.
     fn evaluate(&mut self, net: &Net) -> (f64, Vec<usize>) {
         self.exec.run(self.pixels.clone(), Pass::Train(self.info));
-        (self.exec.nll_sum(&self.labels) / f64::from(self.info.step_images), choices(net, &self.exec))
+        (self.exec.nll_sum(self.images.targets()) / f64::from(self.info.step_images), choices(net, &self.exec))
     }
 
     /// Compares every derivative, times `factor`, with the difference quotient.
     fn check(mut self, net: &Net, factor: f64) -> Tally {
         self.exec.run(self.pixels.clone(), Pass::Train(self.info));
         let here = choices(net, &self.exec);
-        self.exec.run_backward(&self.labels.clone(), self.info);
+        self.exec.run_backward(self.images.targets(), self.info);
         let gradients: Vec<Vec<f64>> = (0..net.params().len()).map(|i| self.exec.gradient(i).to_vec()).collect();
         let by_pixel = self.exec.pixel_gradient().expect("a backward pass has run").to_vec();
         let mut tally = Tally::default();

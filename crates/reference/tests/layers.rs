@@ -1,7 +1,7 @@
 //! Layers against values worked out by hand.
 
 use net::{AvgPool, Batch, Dropout, DropoutScaling, Executor, Form, Hyper, Kind, LrnAcross, MaxPool, Mode, Net, Padding, Pair};
-use net::{ParamHyper, Pixels, Rounding, Shape, StepInfo, Ties};
+use net::{ParamHyper, Pixels, Rounding, Shape, StepInfo, Target, Ties};
 use reference::{Pass, avg_pool, dropout, lrn, max_pool, prepare, softmax, update};
 
 const ROW: Shape = Shape { c: 1, h: 1, w: 5 };
@@ -73,8 +73,13 @@ fn softmax_is_stable_and_the_lowest_class_wins_a_tie() {
     assert_eq!(softmax::top1(&p), 0);
     assert_eq!(softmax::nll(&[1000.0, 0.0], 1), 1000.0);
     let mut dx = [0.0; 3];
-    softmax::backward(&p, 1, 4, &mut dx);
+    softmax::backward(&p, Target { label: 1, second: 1, share: 1.0 }, 4, &mut dx);
     assert_eq!(dx, [0.125, -0.125, 0.0]);
+    let mixture = Target { label: 1, second: 0, share: 0.25 };
+    softmax::backward(&p, mixture, 4, &mut dx);
+    assert_eq!(dx, [-0.0625, 0.0625, 0.0]);
+    assert_eq!(mixture.main(), 0);
+    assert_eq!(softmax::cross_entropy(&[1000.0, 0.0], mixture), 250.0);
 }
 
 #[test]
@@ -108,8 +113,8 @@ fn what_does_not_fit_is_refused() {
     };
     says(train.forward_backward(&batch(0, 2, 0), info), "no image");
     says(train.forward_backward(&batch(3, 3, 0), info), "at most 2");
-    says(train.forward_backward(&batch(1, 2, 5), info), "label 5 of 5");
-    let misshapen = Batch { pixels: Pixels::F32(vec![0.0; values + 1]), labels: vec![0], n: 1 };
+    says(train.forward_backward(&batch(1, 2, 5), info), "label 5, there are 5 classes");
+    let misshapen = Batch { pixels: Pixels::F32(vec![0.0; values + 1]), labels: vec![0], mixed: None, n: 1 };
     says(train.forward_backward(&misshapen, info), "pixel values");
     says(train.apply(&Hyper::default()), "0 rates for 10");
     assert!(train.activation("conv1").is_err(), "no pass has run");

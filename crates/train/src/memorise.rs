@@ -56,7 +56,8 @@ pub fn self_test(
 ) -> Result<Option<Memorised>> {
     check(exec.net(), dataset, config.recipe)?;
     let measured = statistics(dataset, config, log, stop)?;
-    let pipeline = Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?;
+    // No net gets the loss of mixtures below the entropy of their shares.
+    let pipeline = Pipeline::new(config.recipe.preprocessing.clone().unmixed(), measured, exec.net().input())?;
     let loading = LoaderOptions {
         batch: options.images.max(1),
         threads: config.threads,

@@ -1,6 +1,6 @@
 //! A loader's batch in the pieces that an executor has room for.
 
-use net::Batch;
+use net::{Batch, Mixed};
 
 use crate::Result;
 
@@ -28,6 +28,14 @@ impl Splitter {
             let values = &batch.f32()[first * self.values_per_image..][..piece.n * self.values_per_image];
             piece.f32_mut()[..values.len()].copy_from_slice(values);
             piece.labels[..piece.n].copy_from_slice(&batch.labels[first..][..piece.n]);
+            match &batch.mixed {
+                None => piece.mixed = None,
+                Some(mixed) => {
+                    let own = piece.mixed.get_or_insert_with(|| Mixed::with_capacity(self.most));
+                    own.labels[..piece.n].copy_from_slice(&mixed.labels[first..][..piece.n]);
+                    own.shares[..piece.n].copy_from_slice(&mixed.shares[first..][..piece.n]);
+                }
+            }
             visit(piece, first)?;
         }
         Ok(())
@@ -44,19 +52,28 @@ mod tests {
         batch.n = 7;
         batch.f32_mut().iter_mut().enumerate().for_each(|(i, v)| *v = i as f32);
         batch.labels = (0..8).collect();
+        let mixed = Mixed { labels: (8..16).collect(), shares: (0..8).map(|i| i as f32 / 8.0).collect() };
+        for mixed in [None, Some(mixed)] {
+            batch.mixed = mixed;
+            pieces_of(&batch);
+        }
+    }
+
+    fn pieces_of(batch: &Batch) {
         for most in [1, 2, 3, 7, 8] {
-            let (mut values, mut labels, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut values, mut targets, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
             let mut splitter = Splitter::new(most, 3);
             splitter
-                .each(&batch, |piece, first| {
+                .each(batch, |piece, first| {
                     values.extend_from_slice(piece.f32());
-                    labels.extend_from_slice(&piece.labels[..piece.n]);
+                    targets.extend(piece.targets().iter());
+                    assert_eq!(piece.mixed.is_some(), batch.mixed.is_some());
                     firsts.push(first);
                     Ok(())
                 })
                 .unwrap();
             assert_eq!(values, batch.f32());
-            assert_eq!(labels, batch.labels[..7]);
+            assert_eq!(targets, batch.targets().iter().collect::<Vec<_>>());
             assert_eq!(firsts, (0..7).step_by(most).collect::<Vec<_>>());
         }
     }

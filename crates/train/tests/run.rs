@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use data::BadImages;
 use train::checkpoint::{self, Saved};
-use train::{Error, Event, MemoriseOptions, Outcome, RunConfig, RunDir, Schedule, Start, UpdateForm};
+use train::{Error, Event, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Schedule, Start, UpdateForm};
 use world::*;
 
 /// All that a run leaves behind, to the bit.
@@ -42,6 +42,37 @@ fn stopping_anywhere_and_resuming_gives_the_same_bits() {
         assert_eq!(started.resumed_from, Some(stop + 1));
         let steps = [losses(&first), losses(&second)].concat();
         assert_eq!(steps, losses(&all), "stopped after {stop}");
+        let saved = checkpoint::latest(&dir.checkpoints()).unwrap().unwrap();
+        assert_eq!(remains(&saved), remains(&expected), "stopped after {stop}");
+    }
+}
+
+/// A recipe with every augmentation, its batches mixed and cut into micro-batches.
+fn augmented() -> Recipe {
+    let keys = r#"
+random_resized_crop = { scale = [0.3, 1.0] }
+rand_augment = {}
+colour_jitter = { brightness = 0.4, hue = 0.1 }
+erasing = { value = "noise" }
+mixup = { alpha = 0.2 }
+cutmix = { alpha = 1.0 }
+"#;
+    Recipe::from_toml(&format!("{RECIPE}{keys}")).unwrap()
+}
+
+#[test]
+fn augmented_runs_resume_to_the_same_bits_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (expected, all) = whole(&folder.path().join("whole"), &augmented());
+    let (_, plain) = whole(&folder.path().join("plain"), &recipe());
+    assert_ne!(losses(&all), losses(&plain));
+    for stop in [1, 6] {
+        let path = folder.path().join(format!("stopped after {stop}"));
+        let (_, first) = go(&RunDir::create(&path).unwrap(), &augmented(), Start::Initial, 2, Some(stop));
+        let dir = RunDir::open(&path).unwrap();
+        let (outcome, second) = go(&dir, &augmented(), Start::Resume { fall_back: false }, 3, None);
+        assert!(matches!(outcome.unwrap(), Outcome::Finished(_)));
+        assert_eq!([losses(&first), losses(&second)].concat(), losses(&all), "stopped after {stop}");
         let saved = checkpoint::latest(&dir.checkpoints()).unwrap().unwrap();
         assert_eq!(remains(&saved), remains(&expected), "stopped after {stop}");
     }
@@ -290,8 +321,9 @@ fn one_batch_is_learnt_by_heart() {
     let done = train::self_test(&mut exec, &dataset(), &config, options, &mut notes, &stop).unwrap().unwrap();
     assert!(done.loss < 0.01 && done.steps < 500, "{done:?}");
     assert_eq!(notes.last(), Some(&Event::Memorised { steps: done.steps, loss: done.loss }));
-    // A rate that is far too high is brought down.
+    // A rate that is far too high is brought down, and images are not mixed, whose loss could not come so low.
     let mut wild = recipe.clone();
+    wild.preprocessing.mixup = Some(data::augment::MixUp { alpha: 1.0 });
     wild.schedule = Schedule::constant(0.2);
     let config = RunConfig { recipe: &wild, start: Start::Initial, revision: String::new(), ..config };
     let done = train::self_test(&mut exec, &dataset(), &config, options, &mut notes, &stop).unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! Bounds of gradients, given the activations and the bounds of the gradient that comes in.
 
-use net::{AvgPool, Net, Op, Pair, Shape, window};
+use net::{AvgPool, Net, Op, Pair, Shape, Targets, window};
 use reference::Pass;
 use reference::layer;
 
@@ -10,11 +10,11 @@ use super::tiles::{Tiled, Tiles};
 use super::{Bounded, ELEMENTARY, Propagation, U, UNDERFLOW, Weights, forward, gamma, to_f64};
 
 /// The gradient by the logits from the engine's logits, `[n, classes]`, and its bound.
-pub fn backward_loss(net: &Net, logits: &[f64], labels: &[u32], step_images: u32) -> Bounded {
+pub fn backward_loss(net: &Net, logits: &[f64], targets: Targets<'_>, step_images: u32) -> Bounded {
     let p = forward(net, net.layers().len() - 1, Weights::default(), None, Pass::Test, logits);
-    let value = layer::backward_loss(&p.value, labels, step_images);
-    // The difference, the reciprocal and the product round.
-    let error = |(dx, p_bound): (&f64, &f64)| p_bound / f64::from(step_images) + 3.0 * U * dx.abs();
+    let value = layer::backward_loss(&p.value, targets, step_images);
+    // The difference, the reciprocal and the product round; and the rest of a share, of which an engine sees an f64 at best.
+    let error = |(dx, p_bound): (&f64, &f64)| (p_bound + f64::EPSILON) / f64::from(step_images) + 3.0 * U * dx.abs();
     let bound = value.iter().zip(&p.bound).map(error).collect();
     Bounded { value, bound }
 }

@@ -1,6 +1,6 @@
 //! Bounds of a layer's output, given its input.
 
-use net::{Net, Op};
+use net::{Net, Op, Targets};
 use reference::layer::{self, Params};
 use reference::{Pass, softmax};
 
@@ -79,17 +79,19 @@ fn probability_error(x: &[f64], p: &[f64]) -> impl Fn(f64) -> f64 + use<> {
     move |x| shift(x) + ELEMENTARY + sum + 2.0 * U
 }
 
-/// `Σ −ln p(label)` over a batch from the engine's logits, `[n, classes]`, and its bound: a probability's relative error
-/// is an absolute one of its logarithm, and every term and addition rounds.
-pub fn nll_sum(logits: &[f64], labels: &[u32]) -> (f64, f64) {
-    let classes = logits.len() / labels.len();
+/// `Σ −ln p(label)` over a batch from the engine's logits, `[n, classes]`, or of mixed images the cross-entropy, and its bound: a
+/// probability's relative error is an absolute one of its logarithm, and every term and addition rounds.
+pub fn nll_sum(logits: &[f64], targets: Targets<'_>) -> (f64, f64) {
+    let classes = logits.len() / targets.len();
     let (mut sum, mut bound) = (0.0, 0.0);
-    for (x, &label) in logits.chunks_exact(classes).zip(labels) {
+    for (x, target) in logits.chunks_exact(classes).zip(targets.iter()) {
         let mut p = vec![0.0; classes];
         softmax::forward(x, &mut p);
-        let nll = softmax::nll(x, label);
+        let nll = softmax::cross_entropy(x, target);
         sum += nll;
-        bound += probability_error(x, &p)(x[label as usize]) + (ELEMENTARY + gamma(labels.len())) * nll;
+        let (error, share) = (probability_error(x, &p), f64::from(target.share));
+        let error = share * error(x[target.label as usize]) + (1.0 - share) * error(x[target.second as usize]);
+        bound += error + (ELEMENTARY + gamma(targets.len())) * nll;
     }
     (sum, bound)
 }

@@ -1,7 +1,7 @@
 //! The promises of [`net::Executor`] beyond the values of one pass.
 
 use net::{Batch, BucketValues, Conv, Executor, Form, Hyper, Kind, Layer, Linear, Mode, Net, Op, Padding, Pair, ParamHyper};
-use net::{ParamSet, Pixels, Result, Rounding, Shape, StepInfo, Tensor};
+use net::{Mixed, ParamSet, Pixels, Result, Rounding, Shape, StepInfo, Tensor};
 use reference::Pass;
 
 use super::geometry::LEARN;
@@ -18,8 +18,9 @@ const SEED: u64 = 41;
 /// of losses, refusals, and that nothing but what is asked for changes.
 pub fn contract(subject: &Subject<'_>) -> Report {
     type Case = fn(&Subject<'_>, &mut Findings) -> Result<(), Fault>;
-    let cases: [(&str, Case); 10] = [
+    let cases: [(&str, Case); 11] = [
         ("micro-batches add up to the whole", micro_batches),
+        ("images that are mixtures", mixtures),
         ("update, rate inside", |subject, findings| update(subject, Form::RateInside, findings)),
         ("update, rate outside", |subject, findings| update(subject, Form::RateOutside, findings)),
         ("what is loaded is saved", round_trips),
@@ -57,6 +58,31 @@ fn micro_batches(subject: &Subject<'_>, findings: &mut Findings) -> Result<(), F
     add_up(exec.as_mut(), &check, &whole, &[1, 2, 3], findings)
 }
 
+/// Mixtures at once and cut into parts: any share of two labels, all of the one or the other, twice the same. Whole images said
+/// to be mixtures, of themselves or of no share of another, give the bits of those that are not.
+fn mixtures(subject: &Subject<'_>, findings: &mut Findings) -> Result<(), Fault> {
+    let (net, params) = tiny()?;
+    let mut exec = subject.train(&net, 6)?;
+    exec.load(Kind::Weights, &params)?;
+    let check = subject.check(exec.as_ref(), &net, &params, Propagation::Probable);
+    let classes = net.classes() as u32;
+    let plain = batch(&net, Values::Normal, SEED, 6, 6);
+    let mut whole = plain.clone();
+    let mut second: Vec<u32> = whole.labels.iter().map(|label| (label + 1) % classes).collect();
+    second[5] = whole.labels[5];
+    whole.mixed = Some(Mixed { labels: second.clone(), shares: vec![0.7, 0.1234567, 1e-9, 0.0, 1.0, 0.3] });
+    add_up(exec.as_mut(), &check, &whole, &[1, 2, 3], findings)?;
+    let mut left = Vec::new();
+    let themselves = Mixed { labels: plain.labels.clone(), shares: vec![1.0; 6] };
+    for mixed in [None, Some(themselves), Some(Mixed { labels: second, shares: vec![1.0; 6] })] {
+        exec.forward_backward(&Batch { mixed, ..plain.clone() }, StepInfo::whole(SEED, 3, 6))?;
+        let loss = exec.take_loss(true)?.ok_or_else(|| Fault::Contract("no loss after a pass".into()))?;
+        left.push((loss.nll_sum.to_bits(), loss.top1, exec.save(Kind::Gradients)?));
+    }
+    findings.expect(left.iter().all(|other| *other == left[0]), || "mixtures with nothing have other bits".into());
+    Ok(())
+}
+
 /// Gradients of a batch at once and cut into parts of so many images, each with the masks of its place in the step.
 pub(crate) fn add_up(
     exec: &mut dyn Executor,
@@ -77,7 +103,7 @@ pub(crate) fn add_up(
         let values = activations(exec, &part)?;
         check.outputs(Pass::Train(info), &values, findings);
         check.loss(exec, &part, info, &values, findings)?;
-        check.sweep(&values, &part.labels[..n], info, &mut |param, first, gradient| {
+        check.sweep(&values, part.targets(), info, &mut |param, first, gradient| {
             let Bounded { value, bound } = &mut sums[param];
             value[first..].iter_mut().zip(gradient.value).for_each(|(sum, g)| *sum += g);
             bound[first..].iter_mut().zip(gradient.bound).for_each(|(sum, b)| *sum += b);
@@ -97,6 +123,10 @@ fn part(net: &Net, whole: &Batch, first: usize, n: usize) -> Batch {
     let mut part = Batch::with_capacity(n, size);
     part.f32_mut().copy_from_slice(&whole.f32()[first * size..(first + n) * size]);
     part.labels.copy_from_slice(&whole.labels[first..first + n]);
+    part.mixed = whole
+        .mixed
+        .as_ref()
+        .map(|mixed| Mixed { labels: mixed.labels[first..first + n].to_vec(), shares: mixed.shares[first..first + n].to_vec() });
     part.n = n;
     part
 }
@@ -340,6 +370,13 @@ fn refusals_in_training(subject: &Subject<'_>, findings: &mut Findings) -> Resul
         let images = with(&|b| b.labels[1] = label);
         refused(findings, "a label that is no class", exec.forward_backward(&images, StepInfo::whole(SEED, 0, 2)));
         findings.expect(exec.forward(&images).is_ok(), || "testing needs no labels, yet it refuses one".into());
+        let images = with(&|b| b.mixed = Some(Mixed { labels: vec![0, label, 0], shares: vec![0.5; 3] }));
+        refused(findings, "a second label that is no class", exec.forward_backward(&images, StepInfo::whole(SEED, 0, 2)));
+        findings.expect(exec.forward(&images).is_ok(), || "testing needs no second labels, yet it refuses one".into());
+    }
+    for shares in [vec![0.5, -0.1, 0.5], vec![0.5, 1.1, 0.5], vec![f32::NAN; 3], vec![0.5]] {
+        let images = with(&|b| b.mixed = Some(Mixed { labels: vec![0; 3], shares: shares.clone() }));
+        refused(findings, "a share that is none", exec.forward_backward(&images, StepInfo::whole(SEED, 0, 2)));
     }
     let all: Vec<(String, Tensor)> = params.iter().map(|(n, t)| (n.into(), t.clone())).collect();
     let (mut extra, mut turned) = (all.clone(), all.clone());

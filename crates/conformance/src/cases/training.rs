@@ -10,7 +10,7 @@
 //! not moved [`MEANINGFUL`] times as far as that proves nothing and fails.
 
 use net::random::{Purpose, Stream};
-use net::{Form, Hyper, Kind, Mode, Net, ParamHyper, ParamSet, StepInfo};
+use net::{Form, Hyper, Kind, Mode, Net, ParamHyper, ParamSet, StepInfo, Targets};
 use reference::{Pass, Reference};
 
 use crate::bound::{ELEMENTARY, LAMBDA, U, gamma};
@@ -102,7 +102,7 @@ fn by_oracle(net: &Net, form: Form, n: usize, run: u32) -> Course {
         for (index, info) in params.iter().enumerate() {
             nudge(index, (info.fan_in as f64).sqrt() * U, 0, exec.weight_mut(index));
         }
-        nll_sums.push(pass(&mut exec, to_f64(images.f32()), &images.labels, info(step, n)));
+        nll_sums.push(pass(&mut exec, to_f64(images.f32()), images.targets(), info(step, n)));
         for (index, w) in weights.into_iter().enumerate() {
             exec.weight_mut(index).copy_from_slice(&w);
             let gradient = exec.gradient(index).to_vec();
@@ -116,10 +116,10 @@ fn by_oracle(net: &Net, form: Form, n: usize, run: u32) -> Course {
     Course { nll_sums, tensors: weights.chain(momenta).collect() }
 }
 
-fn pass(exec: &mut Reference, pixels: Vec<f64>, labels: &[u32], info: StepInfo) -> f64 {
+fn pass(exec: &mut Reference, pixels: Vec<f64>, targets: Targets<'_>, info: StepInfo) -> f64 {
     exec.run(pixels, Pass::Train(info));
-    exec.run_backward(labels, info);
-    exec.nll_sum(labels)
+    exec.run_backward(targets, info);
+    exec.nll_sum(targets)
 }
 
 /// Each value times `1 ± size`, at random.

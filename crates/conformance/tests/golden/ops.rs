@@ -1,7 +1,7 @@
 //! Every op that PyTorch has, in nets of one op, a linear layer and softmax: outputs, loss and gradients elementwise.
 
 use conformance::golden::Golden;
-use net::{Batch, Kind, Net, ParamSet, StepInfo, Tensor};
+use net::{Batch, Kind, Mixed, Net, ParamSet, StepInfo, Tensor};
 
 use crate::engine::{Column, Engine, exceeds, read};
 
@@ -23,6 +23,11 @@ impl<'a> OneOp<'a> {
         let mut batch = Batch::with_capacity(labels.len(), net.input().len());
         batch.n = labels.len();
         batch.labels = labels.iter().map(|&label| label as u32).collect();
+        if golden.has(&format!("{name}/second")) {
+            let second = get("second").1.to_f64().iter().map(|&label| label as u32).collect();
+            let shares = get("shares").1.to_f64().iter().map(|&share| share as f32).collect();
+            batch.mixed = Some(Mixed { labels: second, shares });
+        }
         let given = |key: &str| golden.f32(&format!("{name}/{key}")).unwrap_or_else(|e| panic!("{e}")).to_vec();
         batch.f32_mut().copy_from_slice(&given("input"));
         let tensor = |p: &net::ParamInfo| {
@@ -177,5 +182,5 @@ fn dropout() {
 
 #[test]
 fn softmax() {
-    case("softmax", 4);
+    case("softmax", 6);
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use net::{
     Batch, Bucket, BucketValues, Error, Executor, Form, Hyper, Kind, Mode, Net, ParamSet, Precision, Result, Shape, StepInfo,
-    StepLoss, Tensor,
+    StepLoss, Targets, Tensor,
 };
 
 use crate::arena::{Arena, Slot};
@@ -212,14 +212,6 @@ impl Cpu {
         Ok(Pixels { values, n })
     }
 
-    fn check_labels(&self, batch: &Batch) -> Result<()> {
-        let classes = self.net.classes();
-        match batch.labels[..batch.n].iter().position(|&label| label as usize >= classes) {
-            Some(i) => Err(Error::Batch(format!("image {i} has label {}, there are {classes} classes", batch.labels[i]))),
-            None => Ok(()),
-        }
-    }
-
     /// All layers forward; with `step`, as in training.
     fn run_forward(&mut self, pixels: Pixels<'_>, step: Option<StepInfo>) {
         let mut timing = 0;
@@ -234,7 +226,7 @@ impl Cpu {
     }
 
     /// All layers backward, from the loss on.
-    fn run_backward(&mut self, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) {
+    fn run_backward(&mut self, pixels: Pixels<'_>, targets: Targets<'_>, info: StepInfo) {
         let mut timing = self.timings.len() - 1;
         for index in (0..self.engine.plan.layers.len()).rev() {
             timing -= self.engine.plan.layers[index].passes.len();
@@ -244,7 +236,7 @@ impl Cpu {
                 match self.engine.plan.layers[index].passes[i].pass {
                     Pass::Forward => continue,
                     Pass::Weight => ahead = backward_weight(&mut self.engine, index, pixels, info),
-                    Pass::Data => backward_data(&mut self.engine, index, pixels, labels, info),
+                    Pass::Data => backward_data(&mut self.engine, index, pixels, targets, info),
                 }
                 self.timings[timing + i].time += start.elapsed() - ahead;
                 if ahead > Duration::ZERO {
@@ -256,19 +248,20 @@ impl Cpu {
     }
 
     /// Cross-entropy and hits of the last forward pass.
-    fn score(&mut self, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) -> StepLoss {
+    fn score(&mut self, pixels: Pixels<'_>, targets: Targets<'_>, info: StepInfo) -> StepLoss {
         let plan = &self.engine.plan;
         let last = &plan.layers[plan.layers.len() - 1];
         let classes = last.output_len;
         let logits = pixels.or(last.input, self.engine.arena.get(self.engine.input(last, pixels.n)));
-        let scores = &mut self.scores[..labels.len()];
+        let scores = &mut self.scores[..targets.len()];
         self.engine.threads.chunks(scores, 1, &mut [], |i, score, _| {
-            let (z, label) = (&logits[i * classes..][..classes], labels[i] as usize);
-            score[0] = (softmax::nll(z, label), softmax::is_top1(z, label));
+            let (z, target) = (&logits[i * classes..][..classes], targets.get(i));
+            let nll = softmax::mixed_nll(z, target.label as usize, target.second as usize, target.share);
+            score[0] = (nll, softmax::is_top1(z, target.main() as usize));
         });
         StepLoss {
             step: info.step,
-            images: labels.len() as u32,
+            images: targets.len() as u32,
             nll_sum: scores.iter().map(|score| score.0).sum(),
             top1: scores.iter().filter(|score| score.1).count() as u32,
         }
@@ -321,13 +314,13 @@ fn backward_weight(engine: &mut Engine, index: usize, pixels: Pixels<'_>, info: 
     Duration::ZERO
 }
 
-fn backward_data(engine: &mut Engine, index: usize, pixels: Pixels<'_>, labels: &[u32], info: StepInfo) {
+fn backward_data(engine: &mut Engine, index: usize, pixels: Pixels<'_>, targets: Targets<'_>, info: StepInfo) {
     match &engine.plan.layers[index].op {
         OpPlan::Conv(conv) if conv.is_tiled() => {}
         OpPlan::Conv(_) => engine.conv_data(index, pixels.n),
         OpPlan::Linear(_) => engine.linear_data(index, pixels.n),
         OpPlan::Local(_) => engine.local_data(index, pixels.n),
-        OpPlan::Softmax => engine.softmax_data(index, labels, info.step_images),
+        OpPlan::Softmax => engine.softmax_data(index, targets, info.step_images),
         _ => engine.pointwise_data(index, pixels, info),
     }
     engine.reorder_back(index, pixels.n);
@@ -467,15 +460,15 @@ impl Executor for Cpu {
             return Err(fault("prepared for inference, asked to train"));
         }
         let pixels = self.check(batch)?;
-        self.check_labels(batch)?;
+        batch.check_targets(self.net.classes())?;
         if info.step_images == 0 {
             return Err(Error::Batch("a step of 0 images".into()));
         }
-        let labels = &batch.labels[..batch.n];
+        let targets = batch.targets();
         self.run_forward(pixels, Some(info));
-        let loss = self.score(pixels, labels, info);
+        let loss = self.score(pixels, targets, info);
         self.losses.push_back(loss);
-        self.run_backward(pixels, labels, info);
+        self.run_backward(pixels, targets, info);
         self.went_backward = true;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Layers without parameters: each image is a task.
 
-use net::StepInfo;
 use net::random::dropout_stream;
+use net::{StepInfo, Targets};
 
 use super::{Engine, Pixels};
 use crate::arena::{as_bytes, as_bytes_mut};
@@ -76,12 +76,14 @@ impl Engine {
         });
     }
 
-    pub(super) fn softmax_data(&mut self, index: usize, labels: &[u32], step_images: u32) {
+    pub(super) fn softmax_data(&mut self, index: usize, targets: Targets<'_>, step_images: u32) {
         let layer = &self.plan.layers[index];
-        let (output, dx) = (self.output(layer, labels.len()), self.dx(layer, labels.len()));
+        let (output, dx) = (self.output(layer, targets.len()), self.dx(layer, targets.len()));
         let ([p], [dx]) = self.arena.split([output], [dx]);
         self.threads.chunks(dx, layer.input_len, &mut [], |i, dx, _| {
-            softmax::backward(&p[i * layer.output_len..][..layer.output_len], labels[i] as usize, step_images as f32, dx);
+            let net::Target { label, second, share } = targets.get(i);
+            let p = &p[i * layer.output_len..][..layer.output_len];
+            softmax::backward(p, label as usize, second as usize, share, step_images as f32, dx);
         });
     }
 

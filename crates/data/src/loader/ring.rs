@@ -9,11 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use net::Batch;
+use net::{Batch, Mixed};
 
 use super::Loaded;
 use super::rows::{Canvas, Place};
 use super::stages::Stages;
+use crate::augment::BatchAddress;
 use crate::scratch::Scratch;
 use crate::{BadImage, BadImages, Error, Pipeline, Result, Source, Views};
 
@@ -152,8 +153,10 @@ impl Ring {
         options: &super::LoaderOptions,
     ) -> Ring {
         let slots = options.slots.max(2);
+        let mixes = matches!(task, Task::Train { .. }) && pipeline.preprocessing().mixes();
+        let mixed = || mixes.then(|| Mixed::with_capacity(options.batch));
         let empty = || Loaded {
-            batch: Batch::with_capacity(options.batch, pipeline.input().len()),
+            batch: Batch { mixed: mixed(), ..Batch::with_capacity(options.batch, pipeline.input().len()) },
             samples: Vec::with_capacity(options.batch),
             epoch: 0,
             index: 0,
@@ -362,6 +365,9 @@ impl Shared {
         }
         loaded.batch.n = n * views;
         (loaded.epoch, loaded.index) = (heading.epoch, heading.index);
+        if let Task::Train { seed } = self.task {
+            self.pipeline.mix(BatchAddress { seed, epoch: heading.epoch, batch: heading.index }, &mut loaded.batch);
+        }
         let (mut bad, mut error) = (Vec::new(), None);
         for (_, e) in errors {
             match e.bad_image() {

@@ -205,6 +205,8 @@ impl Source for Packed {
             return Some(format!("the pack holds {kept}, and the recipe has stored = {}: {again}", p.stored));
         }
         let lost = match (store, p.fit) {
+            (Store::Crop, _) if p.random_resized_crop.is_some() => "random resized crops cannot reach beyond them",
+            (Store::Side, _) if p.random_resized_crop.is_some() => "random resized crops are resized a second time",
             (Store::Crop, Fit::ShorterSide) => "crops cannot roam along the longer side",
             (Store::Crop, Fit::Warp) => "what a warped image would show beside them is cut off",
             (Store::Side, Fit::Warp) => "each image is resized a second time",
