@@ -16,12 +16,15 @@ mod error;
 mod layouts;
 mod list;
 mod loader;
+mod mat5;
 mod pipeline;
 mod preprocessing;
 mod resize;
 pub mod scenes;
 mod source;
 mod statistics;
+mod synsets;
+mod tar;
 
 pub use bad::{BadImage, BadImages};
 pub use cached::{CACHE_BYTES, cached, cached_bytes};
