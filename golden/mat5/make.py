@@ -1,7 +1,7 @@
 """Small MAT files of level 5 as SciPy writes them, and what they hold.
 
 `file/NAME` are a file's bytes. `synsets*.mat` are tables as `meta.mat` of ILSVRC has them, of three classes and two inner nodes
-in an order that is not that of their ids: `id/NAME`, `children/NAME` are numbers, `wnid/NAME`, `words/NAME` UTF-8 lines.
+in an order that is neither that of their ids nor of their names: `id/NAME`, `children/NAME` are numbers, `wnid/NAME`, `words/NAME` UTF-8 lines.
 `numbers.mat` has a variable of each numeric type, whose values are `numbers/VARIABLE` in f64, column by column. SciPy does not
 write big-endian files: those are written here, and SciPy says that they hold the same.
 """
@@ -19,10 +19,10 @@ from scipy.io import loadmat, savemat
 
 SYNSETS = [
     (4, "n00015388", "animal, animate being", 2, [1, 5]),
-    (2, "n02084071", "dog, domestic dog, Canis familiaris", 0, []),
-    (1, "n01440764", "tench, Tinca tinca", 0, []),
-    (3, "n04347754", "submarine, pigboat, sub, caf\u00e9", 0, []),
-    (5, "n01905661", "invertebrate", 1, [2]),
+    (2, "n04347754", "submarine, pigboat, sub, caf\u00e9", 0, []),
+    (1, "n02084071", "dog, domestic dog, Canis familiaris", 0, []),
+    (3, "n01440764", "tench, Tinca tinca", 0, []),
+    (5, "n01471682", "vertebrate, craniate", 1, [3]),
 ]
 tensors = {}
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use data::{BadImages, Content, Dataset, OpenOptions, Source};
+use data::{BadImages, Content, Dataset, LabelOrder, OpenOptions, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
@@ -28,18 +28,26 @@ pub(crate) struct Reading {
     /// Ignore the orientation that cameras note in their files
     #[arg(long)]
     no_exif_rotation: bool,
+    /// Which class has which label in a data set with a devkit: by name, or by ILSVRC2012_ID [default: sorted]
+    #[arg(long, value_name = "sorted|devkit")]
+    #[serde(default, with = "as_text")]
+    label_order: Option<LabelOrder>,
 }
 
-/// A policy by the name that it has on the command line.
+/// A choice by the name that it has on the command line.
 mod as_text {
-    use data::BadImages;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(policy: &Option<BadImages>, serializer: S) -> Result<S::Ok, S::Error> {
-        policy.as_ref().map(ToString::to_string).serialize(serializer)
+    pub(super) fn serialize<T: Display, S: Serializer>(choice: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        choice.as_ref().map(ToString::to_string).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BadImages>, D::Error> {
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
         Option::<String>::deserialize(deserializer)?.map(|name| name.parse().map_err(de::Error::custom)).transpose()
     }
 }
@@ -52,6 +60,7 @@ impl Reading {
             val_fraction: self.val_fraction.or(earlier.val_fraction),
             bad_images: self.bad_images.or(earlier.bad_images),
             no_exif_rotation: self.no_exif_rotation || earlier.no_exif_rotation,
+            label_order: self.label_order.or(earlier.label_order),
         }
     }
 
@@ -59,7 +68,8 @@ impl Reading {
     pub(crate) fn open(&self, folder: Option<&Path>) -> Result<Dataset> {
         let usual = OpenOptions::default();
         let val_fraction = self.val_fraction.unwrap_or(usual.val_fraction);
-        let options = OpenOptions { val_fraction, exif: !self.no_exif_rotation, ..usual };
+        let label_order = self.label_order.unwrap_or_default();
+        let options = OpenOptions { val_fraction, exif: !self.no_exif_rotation, label_order, ..usual };
         match folder {
             Some(folder) => Ok(data::open(folder, &options)?),
             None => Ok(built_in()),
@@ -80,6 +90,12 @@ impl Reading {
 /// The built-in data set: the same one for every run.
 pub(crate) fn built_in() -> Dataset {
     data::scenes::dataset(OpenOptions::default().seed)
+}
+
+/// A class's name, and the first of the words for it where there are any: `n01440764 tench`.
+pub(crate) fn titled(class: &str, words: &[String], label: usize) -> String {
+    let first = words.get(label).and_then(|words| words.split(',').next()).map_or("", str::trim);
+    if first.is_empty() { class.into() } else { format!("{class} {first}") }
 }
 
 fn fraction(text: &str) -> Result<f64, String> {

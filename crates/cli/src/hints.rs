@@ -69,6 +69,15 @@ fn of_data(error: &data::Error) -> Advice {
         Layout { .. } => {
             failed("put the images of each class in a folder of its own: DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/*")
         }
+        Archive { .. } => {
+            failed("the archive is damaged or was not downloaded whole: compare its size and checksum with those of its origin")
+        }
+        Description { .. } => {
+            failed("get this file again from where the data set is from; the images alone do not say their classes")
+        }
+        Lacking { .. } => {
+            failed("download it from where the data set is from, and put it there as it is; it need not be unpacked")
+        }
         EmptyClass { .. } => failed("put images into that folder, or remove it"),
         UnknownClasses { .. } => failed("add these classes to the training folder, or remove them from the validation folder"),
         NoImages { .. } => failed("give image files, folders that hold some, or a pattern in quotes such as 'photos/*.jpg'"),

@@ -8,6 +8,7 @@
 //! Every random choice is a function of the seed, the epoch and the image (`net::random`), so the number of threads
 //! changes nothing but the speed. Nothing here knows a network or an engine.
 
+mod archives;
 mod bad;
 mod cached;
 mod decode;
@@ -30,7 +31,7 @@ pub use bad::{BadImage, BadImages};
 pub use cached::{CACHE_BYTES, cached, cached_bytes};
 pub use decode::{Fault, decode};
 pub use error::Error;
-pub use layouts::{OpenOptions, open};
+pub use layouts::{LabelOrder, OpenOptions, open};
 pub use list::list_images;
 pub use loader::{EvalLoader, Loaded, LoaderOptions, TrainLoader};
 pub use pipeline::{Pipeline, Views};

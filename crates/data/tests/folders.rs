@@ -87,7 +87,9 @@ fn one_folder_is_split_by_class_and_seed() {
     let mut paths: Vec<&str> = names.iter().map(String::as_str).collect();
     paths.push("eel/1.bmp");
     let root = tree(&paths);
-    let split = |seed, val_fraction| open(root.path(), &OpenOptions { seed, val_fraction, exif: true }).expect("a data set");
+    let split = |seed, val_fraction| {
+        open(root.path(), &OpenOptions { seed, val_fraction, ..OpenOptions::default() }).expect("a data set")
+    };
     let dataset = split(0, 0.1);
     assert_eq!(dataset.classes, ["cat", "dog", "eel"]);
     let (train, val) = (listed(&root, &*dataset.train), listed(&root, &*dataset.val));
@@ -134,7 +136,7 @@ fn strangers_are_ignored_and_counted_but_broken_images_are_kept() {
 #[test]
 fn what_is_no_data_set_says_what_it_found() {
     let empty = tree(&[]);
-    assert!(refused(empty.path()).contains("is no data set: it is empty; known are\n  DIR/train/CLASS/*"));
+    assert!(refused(empty.path()).contains("is no data set: it is empty; known are\n  DIR/ILSVRC2012_img_train.tar with "));
     let flat = tree(&["1.bmp", "2.bmp"]);
     assert!(refused(flat.path()).contains("it holds 2 images and no class folders"));
     assert!(refused(&flat.path().join("1.bmp")).contains("it is a file"));

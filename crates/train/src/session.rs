@@ -339,6 +339,7 @@ impl Session<'_> {
             recipe: recipe.to_toml(),
             preprocessing: recipe.preprocessing.clone(),
             classes: self.dataset.classes.clone(),
+            words: self.dataset.words.clone(),
             dataset: self.identity.clone(),
             seed: recipe.seed,
             position: Position { step: self.step, ..self.training.next },
@@ -390,7 +391,7 @@ impl Session<'_> {
 
     fn write_tables(&self, evaluation: &Evaluation) -> Result<()> {
         let names = &self.dataset.classes;
-        self.config.dir.write("per-class.csv", &evaluation.per_class_csv(names))?;
+        self.config.dir.write("per-class.csv", &evaluation.per_class_csv(names, &self.dataset.words))?;
         self.config.dir.write("confusion.csv", &evaluation.confusion_csv(names))
     }
 }

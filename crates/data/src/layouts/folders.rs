@@ -8,15 +8,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use net::random::{Purpose, Stream, permutation};
-
-use super::{OpenOptions, name_of};
+use super::{OpenOptions, name_of, split};
 use crate::decode::{Format, SNIFFED_BYTES};
 use crate::error::{count, some};
 use crate::{Content, Dataset, Error, Result, Source, fetch_file};
 
 /// What the validation folder may be called, the best first.
-const VALIDATION: [&str; 3] = ["val", "validation", "test"];
+pub(super) const VALIDATION: [&str; 3] = ["val", "validation", "test"];
 
 /// Opens `path/train/CLASS/*` with `path/val/CLASS/*` (or `validation`, or `test`), or `path/CLASS/*`, which is split class
 /// by class. Without a validation folder, `path/train` is split in the same way.
@@ -43,7 +41,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
                     notes.push(format!("there is no `val`: validating on `{folder}`"));
                 }
                 let val = Scan::of(&path.join(folder), &mut notes)?;
-                let val = matched(&train, val, &path.join(folder), &mut notes)?;
+                let val = matched(&train.names(), val, &path.join(folder), &mut notes)?;
                 (train, val)
             }
             None => split(train, options, &mut notes),
@@ -56,13 +54,15 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
         }
         split(Scan::of(path, &mut notes)?, options, &mut notes)
     };
-    let classes = train.classes.iter().map(|class| class.name.clone()).collect();
-    let source = |scan: Scan| Arc::new(Folder::new(scan, options.exif));
-    Ok(Some(Dataset { name, classes, words: Vec::new(), train: source(train), val: source(val), notes }))
+    let classes = train.names();
+    let label = |name: &str| classes.partition_point(|class| class.as_str() < name) as u32;
+    let source = |scan: Scan| Arc::new(Folder::new(scan, label, options.exif));
+    let (train, val) = (source(train), source(val));
+    Ok(Some(Dataset { name, classes, words: Vec::new(), train, val, notes }))
 }
 
 /// Class folders and the images in them.
-struct Scan {
+pub(super) struct Scan {
     /// Sorted by name.
     classes: Vec<Class>,
 }
@@ -100,7 +100,7 @@ impl Ignored {
 
 impl Scan {
     /// The class folders of `path`. Every class has an image.
-    fn of(path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
+    pub(super) fn of(path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
         let mut ignored = Ignored::default();
         let mut classes = Vec::new();
         let mut loose_images = 0;
@@ -127,6 +127,11 @@ impl Scan {
         classes.sort_by(|a, b| a.name.cmp(&b.name));
         ignored.note(path, notes);
         Ok(Scan { classes })
+    }
+
+    /// The classes' names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.classes.iter().map(|class| class.name.clone()).collect()
     }
 
     fn images(&self) -> usize {
@@ -185,7 +190,7 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
     Ok(found)
 }
 
-fn has_folders(path: &Path) -> Result<bool> {
+pub(super) fn has_folders(path: &Path) -> Result<bool> {
     Ok(entries(path)?.iter().any(|entry| entry.is_dir))
 }
 
@@ -195,8 +200,7 @@ const EXTENSIONS: [&str; 16] =
 
 /// Whether a file is an image by its extension or else its content.
 pub(crate) fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
-    if EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
+    if has_extension_of_image(path) {
         return true;
     }
     let mut head = Vec::with_capacity(SNIFFED_BYTES);
@@ -204,9 +208,15 @@ pub(crate) fn is_image(path: &Path) -> bool {
     file.take(SNIFFED_BYTES as u64).read_to_end(&mut head).is_ok() && Format::sniff(&head).is_some()
 }
 
+/// Whether a name says that it is an image's.
+pub(super) fn has_extension_of_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
 /// The validation classes in the order of the training classes; those that have no images become empty.
-fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
-    let known: BTreeSet<&str> = train.classes.iter().map(|class| class.name.as_str()).collect();
+pub(super) fn matched(train: &[String], val: Scan, path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
+    let known: BTreeSet<&str> = train.iter().map(String::as_str).collect();
     let unknown: Vec<String> =
         val.classes.iter().filter(|class| !known.contains(class.name.as_str())).map(|class| class.name.clone()).collect();
     if !unknown.is_empty() {
@@ -214,11 +224,11 @@ fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Res
     }
     let mut given = val.classes.into_iter().peekable();
     let mut lacking = Vec::new();
-    let mut classes = Vec::with_capacity(train.classes.len());
-    for class in &train.classes {
-        classes.push(given.next_if(|val| val.name == class.name).unwrap_or_else(|| {
-            lacking.push(class.name.clone());
-            Class { name: class.name.clone(), path: path.join(&class.name), files: vec![] }
+    let mut classes = Vec::with_capacity(train.len());
+    for class in train {
+        classes.push(given.next_if(|val| val.name == *class).unwrap_or_else(|| {
+            lacking.push(class.clone());
+            Class { name: class.clone(), path: path.join(class), files: vec![] }
         }));
     }
     if !lacking.is_empty() {
@@ -228,63 +238,48 @@ fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Res
     Ok(Scan { classes })
 }
 
-/// Splits every class by a shuffle of its own: at least one image stays for training, and at least one of two or more is for
-/// validation.
-fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) -> (Scan, Scan) {
+/// Divides every class.
+pub(super) fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) -> (Scan, Scan) {
     let all = scan.images();
     let (mut train, mut val) = (Vec::new(), Vec::new());
-    for (number, class) in scan.classes.into_iter().enumerate() {
-        let n = class.files.len();
-        let share = match options.val_fraction {
-            0.0 => 0,
-            fraction => ((n as f64 * fraction).round() as usize).max(1).min(n - 1),
-        };
-        let shuffled = permutation(Stream::new(options.seed, Purpose::Split, 0, 0, number as u32), n);
-        let mut is_val = vec![false; n];
-        shuffled.iter().take(share).for_each(|&i| is_val[i as usize] = true);
-        let (kept, given): (Vec<_>, Vec<_>) = class.files.into_iter().zip(is_val).partition(|(_, is_val)| !is_val);
-        let part = |files: Vec<(OsString, bool)>| Class {
-            name: class.name.clone(),
-            path: class.path.clone(),
-            files: files.into_iter().map(|(file, _)| file).collect(),
-        };
-        train.push(part(kept));
-        val.push(part(given));
+    for (number, Class { name, path, files }) in scan.classes.into_iter().enumerate() {
+        let (kept, given) = split::divide(files, number, options);
+        train.push(Class { name: name.clone(), path: path.clone(), files: kept });
+        val.push(Class { name, path, files: given });
     }
     let (train, val) = (Scan { classes: train }, Scan { classes: val });
-    notes.push(match val.images() {
-        0 if options.val_fraction == 0.0 => "there are no validation images, as asked for".into(),
-        0 => "every class has a single image: there are no validation images".into(),
-        n => {
-            let percent = 100.0 * options.val_fraction;
-            format!("there is no validation folder: {n} of {all} images, {percent} % of each class, are split off for it")
-        }
-    });
+    notes.push(split::note(val.images(), all, options));
     (train, val)
 }
 
-/// The images of a scan as a source.
-struct Folder {
-    /// Of each class.
-    paths: Vec<PathBuf>,
-    /// Class and file name.
+/// Labelled files as a source.
+pub(super) struct Folder {
+    /// Folders, and the label of what is in them.
+    places: Vec<(PathBuf, u32)>,
+    /// Number of the place, and file name.
     files: Vec<(u32, OsString)>,
     exif: bool,
 }
 
 impl Folder {
-    fn new(scan: Scan, exif: bool) -> Folder {
-        let mut folder = Folder { paths: Vec::new(), files: Vec::new(), exif };
-        for (label, class) in scan.classes.into_iter().enumerate() {
-            folder.paths.push(class.path);
-            folder.files.extend(class.files.into_iter().map(|file| (label as u32, file)));
+    /// The images of a scan, class by class; `label` of each class's name.
+    pub(super) fn new(scan: Scan, label: impl Fn(&str) -> u32, exif: bool) -> Folder {
+        let mut folder = Folder { places: Vec::new(), files: Vec::new(), exif };
+        for (place, class) in scan.classes.into_iter().enumerate() {
+            folder.places.push((class.path, label(&class.name)));
+            folder.files.extend(class.files.into_iter().map(|file| (place as u32, file)));
         }
         folder
     }
 
+    /// The files of one folder with their labels, which are below `classes`.
+    pub(super) fn flat(path: &Path, files: Vec<(u32, OsString)>, classes: usize, exif: bool) -> Folder {
+        Folder { places: (0..classes as u32).map(|label| (path.into(), label)).collect(), files, exif }
+    }
+
     fn path(&self, index: usize) -> PathBuf {
-        let (label, file) = &self.files[index];
-        self.paths[*label as usize].join(file)
+        let (place, file) = &self.files[index];
+        self.places[*place as usize].0.join(file)
     }
 }
 
@@ -294,7 +289,7 @@ impl Source for Folder {
     }
 
     fn label(&self, index: usize) -> u32 {
-        self.files[index].0
+        self.places[self.files[index].0 as usize].1
     }
 
     fn name(&self, index: usize) -> Cow<'_, str> {
