@@ -1,5 +1,6 @@
 //! The binary as a user runs it.
 
+mod archives;
 mod bad_images;
 mod bad_texts;
 mod bench;
@@ -9,3 +10,5 @@ mod interrupt;
 #[cfg(target_os = "linux")]
 mod memory;
 mod support;
+#[path = "../../../data/tests/tars/mod.rs"]
+mod tars;
