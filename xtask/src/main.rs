@@ -17,6 +17,9 @@ tasks:
           runs `alexnet bench` and the peer in turns on the same cores, and writes the ratio of their medians, with its spread by
           round, CPU time and peak memory, to bench/records; PATH (default python3) has the peer's packages; the peer runs
           tuned, with the allocator and the hint that a trial finds fastest, unless --plain asks for it as it comes (torch only)
+  bench-data --data DIR --name NAME [--peer pil,torchvision,opencv,dali] [--python PATH] [--threads N] [--rounds N] [--seconds N]
+        [--no-record]
+          runs `alexnet bench data` and the peers in turns on the JPEGs of a data set, and writes the ratios to bench/records
   golden [--check] [--python PATH] [CASE…]
           makes the goldens anew, or with --check compares what their scripts say now with what is kept; a case is skipped
           where PATH (default python3) has not the packages that it imports, and fails where ALEXNET_NO_SKIPS=1 is set
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let result = match arguments.next().as_deref() {
         Some("bench") => bench::run(&root, arguments),
+        Some("bench-data") => bench::pipelines::run(&root, arguments),
         Some("golden") => golden::run(&root, arguments),
         Some("tidy") => tidy(&root),
         Some("help" | "--help" | "-h") => {

@@ -18,8 +18,14 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
 ];
 
 /// Where `unsafe` may stand.
-const MAY_BE_UNSAFE: &[&str] =
-    &["crates/cpu/src/kernels/", "crates/cpu/src/arena.rs", "crates/cpu/src/threads.rs", "crates/weights/src/map.rs"];
+const MAY_BE_UNSAFE: &[&str] = &[
+    "crates/cpu/src/kernels/",
+    "crates/cpu/src/arena.rs",
+    "crates/cpu/src/threads.rs",
+    "crates/data/src/kernels/",
+    "crates/data/src/loader/rows.rs",
+    "crates/weights/src/map.rs",
+];
 
 /// Files whose tests need a counting allocator, which is an `unsafe` trait.
 const UNSAFE_TESTS: &[&str] = &["crates/cpu/tests/"];

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use crate::{Content, Fit, Image, Preprocessing, Resizer, Result, Source};
+use crate::scratch::Scratch;
+use crate::{Content, Fit, Preprocessing, Result, Source};
 
 /// A budget for [`cached`] that holds 50,000 images of 32 × 32, or 20,000 of 64 × 64.
 pub const CACHE_BYTES: usize = 256 << 20;
@@ -33,13 +34,11 @@ struct Cached {
 }
 
 impl Cached {
-    /// Keeps the stored square of `image`, and returns it; `None` for an image that the preprocessing will refuse.
-    fn keep(&self, index: usize, image: &Image) -> Option<&[u8]> {
+    /// Keeps the stored square of image `index` and returns it; `None` where the preprocessing will refuse the image.
+    fn keep(&self, index: usize, content: Content<'_>) -> Option<&[u8]> {
         let p = &self.preprocessing;
-        let placement = p.place(image.width, image.height).ok()?;
-        let mut square = Vec::new();
-        let region = placement.square(p.stored);
-        Resizer::default().resize(image.into(), placement.width, placement.height, p.filter, region, &mut square);
+        let mut scratch = Scratch::default();
+        let square = scratch.region(content, p, |placement| placement.square(p.stored), || ()).ok()?;
         // Where another thread is faster, it keeps the same.
         Some(self.squares[index].get_or_init(|| square.into()))
     }
@@ -63,11 +62,11 @@ impl Source for Cached {
         if let Some(rgb) = self.squares[index].get() {
             return Ok(Content::Pixels { width, height, rgb });
         }
-        let image = self.source.read(index)?;
-        if let Some(rgb) = self.keep(index, &image) {
+        if let Some(rgb) = self.keep(index, self.source.fetch(index, buffer)?) {
             return Ok(Content::Pixels { width, height, rgb });
         }
-        Ok(image.keep_in(buffer))
+        // Whoever asked hears from the image itself what is wrong with it.
+        self.source.fetch(index, buffer)
     }
 
     fn announce(&self, indices: &[u32]) {

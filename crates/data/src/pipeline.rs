@@ -3,7 +3,11 @@
 use net::Shape;
 use net::random::{Purpose, Stream};
 
-use crate::{Channels, ColourNoise, Error, Fault, Image, Mean, Part, Preprocessing, Region, Resizer, Result, Statistics, Std};
+use crate::kernels::Target;
+use crate::kernels::planes::{Affine, Way, planes};
+use crate::preprocessing::Placement;
+use crate::scratch::Scratch;
+use crate::{Channels, ColourNoise, Content, Error, Fault, Image, Mean, Preprocessing, Region, Result, Statistics, Std};
 
 /// Which crops of an image are shown in testing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +41,7 @@ pub struct Pipeline {
     mean: MeanPlanes,
     /// What is divided by, for each map.
     std: Vec<f32>,
+    target: Target,
 }
 
 /// `[c, h, w]`: of the stored square's size if it moves with the crop, else of the crop's.
@@ -63,19 +68,10 @@ struct Noise {
     divisor: f32,
 }
 
-/// The pixels of an image that are needed, and the views of them.
-#[derive(Debug, Default)]
-pub(crate) struct Prepared {
-    /// `[h, width, 3]`
-    pixels: Vec<u8>,
-    width: usize,
-    views: Vec<View>,
-}
-
 /// A crop of the net's size.
 #[derive(Debug, Clone, Copy)]
 struct View {
-    /// Its top left corner within the pixels kept, (y, x).
+    /// Its top left corner within the pixels at hand, (y, x).
     corner: (usize, usize),
     /// The same within the stored square.
     place: (usize, usize),
@@ -118,7 +114,7 @@ impl Pipeline {
             Mean::Values(values) => MeanPlanes::constant(&in_order(&values), input),
             Mean::Image | Mean::ImageAtCrop => MeanPlanes::of_image(&preprocessing, &statistics, &order, input),
         };
-        Ok(Pipeline { preprocessing, statistics, input, order, mean, std })
+        Ok(Pipeline { preprocessing, statistics, input, order, mean, std, target: Target::detect() })
     }
 
     /// How images are brought to the net.
@@ -145,12 +141,9 @@ impl Pipeline {
     /// Where `out` has another length than `views.count() · c · h · w`.
     pub fn test_views(&self, image: &Image, views: Views, out: &mut [f32]) -> Result<(), Fault> {
         assert_eq!(out.len(), views.count() * self.input.len(), "room for {} views of {}", views.count(), self.input);
-        let mut prepared = Prepared::default();
-        self.prepare_test(image.into(), views, &mut Resizer::default(), &mut prepared)?;
-        for (view, out) in out.chunks_exact_mut(self.input.len()).enumerate() {
-            self.write(&prepared, view, out);
-        }
-        Ok(())
+        let Image { width, height, rgb } = image;
+        let content = Content::Pixels { width: *width, height: *height, rgb };
+        self.prepare_test(content, views, &mut Scratch::default(), || (), out)
     }
 
     /// The random choices for image `image`, the `position`-th of its epoch.
@@ -179,60 +172,61 @@ impl Pipeline {
         Noise { shift, divisor: if noise.divide { 1.0 + noise.coefficient } else { 1.0 } }
     }
 
-    /// The crop of a training image.
+    /// A training image as the net's input, `[c, h, w]`, into `out`. Calls `decoded` once that is done.
     pub(crate) fn prepare_train(
         &self,
-        image: Part<'_>,
+        content: Content<'_>,
         draw: Draw,
-        resizer: &mut Resizer,
-        out: &mut Prepared,
+        scratch: &mut Scratch,
+        decoded: impl FnOnce(),
+        out: &mut [f32],
     ) -> Result<(), Fault> {
         let p = &self.preprocessing;
-        let placement = p.place(image.width, image.height)?;
         let (h, w) = (self.input.h, self.input.w);
-        let (origin, place) = if p.random_crop {
-            let (origin, tall, wide) = placement.roams(p.stored);
-            let (y, x) = (draw.crop.below(0, (tall - h) as u32 + 1), draw.crop.below(1, (wide - w) as u32 + 1));
-            (origin, (y as usize, x as usize))
-        } else {
-            (placement.origin, self.centre())
+        let mut place = self.centre();
+        let choose = |placement: &Placement| {
+            let mut origin = placement.origin;
+            if p.random_crop {
+                let (corner, tall, wide) = placement.roams(p.stored);
+                let (y, x) = (draw.crop.below(0, (tall - h) as u32 + 1), draw.crop.below(1, (wide - w) as u32 + 1));
+                (origin, place) = (corner, (y as usize, x as usize));
+            }
+            Region { y: origin.0 + place.0, x: origin.1 + place.1, height: h, width: w }
         };
+        let pixels = scratch.region(content, p, choose, decoded)?;
         let flip = p.flip && draw.crop.u32(2) >> 31 == 1;
-        let region = Region { y: origin.0 + place.0, x: origin.1 + place.1, height: h, width: w };
-        resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
-        out.width = w;
-        out.views.clear();
-        out.views.push(View { corner: (0, 0), place, flip, noise: draw.noise });
+        self.write(pixels, w, View { corner: (0, 0), place, flip, noise: draw.noise }, out);
         Ok(())
     }
 
-    /// The pixels and views of a test image.
+    /// The views of a test image, `[views, c, h, w]`, into `out`. Calls `decoded` once that is done.
     pub(crate) fn prepare_test(
         &self,
-        image: Part<'_>,
+        content: Content<'_>,
         views: Views,
-        resizer: &mut Resizer,
-        out: &mut Prepared,
+        scratch: &mut Scratch,
+        decoded: impl FnOnce(),
+        out: &mut [f32],
     ) -> Result<(), Fault> {
-        let p = &self.preprocessing;
-        let placement = p.place(image.width, image.height)?;
-        let (oy, ox) = placement.origin;
-        let centre = self.centre();
-        let region = match views {
-            Views::Centre => Region { y: oy + centre.0, x: ox + centre.1, height: self.input.h, width: self.input.w },
-            Views::Ten => Region { y: oy, x: ox, height: p.stored, width: p.stored },
-        };
-        resizer.resize(image, placement.width, placement.height, p.filter, region, &mut out.pixels);
-        out.width = region.width;
-        out.views.clear();
+        let (p, centre) = (&self.preprocessing, self.centre());
+        let view = |corner, place, flip| View { corner, place, flip, noise: None };
         match views {
-            Views::Centre => out.views.push(View { corner: (0, 0), place: centre, flip: false, noise: None }),
+            Views::Centre => {
+                let (h, w) = (self.input.h, self.input.w);
+                let choose = |placement: &Placement| {
+                    let (oy, ox) = placement.origin;
+                    Region { y: oy + centre.0, x: ox + centre.1, height: h, width: w }
+                };
+                let pixels = scratch.region(content, p, choose, decoded)?;
+                self.write(pixels, w, view((0, 0), centre, false), out);
+            }
             Views::Ten => {
+                let pixels = scratch.region(content, p, |placement| placement.square(p.stored), decoded)?;
                 let (bottom, right) = (p.stored - self.input.h, p.stored - self.input.w);
-                for flip in [false, true] {
-                    for place in [(0, 0), (0, right), centre, (bottom, 0), (bottom, right)] {
-                        out.views.push(View { corner: place, place, flip, noise: None });
-                    }
+                let places = [(0, 0), (0, right), centre, (bottom, 0), (bottom, right)];
+                let all = [false, true].into_iter().flat_map(|flip| places.map(|place| view(place, place, flip)));
+                for (out, view) in out.chunks_exact_mut(self.input.len()).zip(all) {
+                    self.write(pixels, p.stored, view, out);
                 }
             }
         }
@@ -244,44 +238,48 @@ impl Pipeline {
         ((self.preprocessing.stored - self.input.h) / 2, (self.preprocessing.stored - self.input.w) / 2)
     }
 
-    /// One view as the net's input, `[c, h, w]`: `(pixel − mean + shift) / (std · divisor)`.
-    pub(crate) fn write(&self, prepared: &Prepared, view: usize, out: &mut [f32]) {
-        let view = &prepared.views[view];
+    /// One view of `pixels`, `[h, width, 3]`, as the net's input, `[c, h, w]`: `(pixel − mean + shift) / (std · divisor)`.
+    fn write(&self, pixels: &[u8], width: usize, view: View, out: &mut [f32]) {
         let Shape { h, w, .. } = self.input;
-        for (map, plane) in out.chunks_exact_mut(h * w).enumerate() {
-            let shift = view.noise.map_or(0.0, |noise| noise.shift[self.order[map]]);
-            let scale = 1.0 / (self.std[map] * view.noise.map_or(1.0, |noise| noise.divisor));
-            for (y, out) in plane.chunks_exact_mut(w).enumerate() {
-                let row = &prepared.pixels[3 * ((view.corner.0 + y) * prepared.width + view.corner.1)..][..3 * w];
-                let mean = self.mean.row(map, y, w, view.place);
-                let value = |pixel: u8, mean: f32| (f32::from(pixel) - mean + shift) * scale;
-                match self.order.get(map) {
-                    None => finish(row, luma, mean, self.mean.moves, view.flip, value, out),
-                    Some(&c) => finish(row, |p| p[c], mean, self.mean.moves, view.flip, value, out),
-                }
+        let shift = |map: usize| view.noise.map_or(0.0, |noise| noise.shift[self.order[map]]);
+        let scale = |map: usize| 1.0 / (self.std[map] * view.noise.map_or(1.0, |noise| noise.divisor));
+        let row = |y: usize| &pixels[3 * ((view.corner.0 + y) * width + view.corner.1)..][..3 * w];
+        let way = match (view.flip, self.mean.moves) {
+            (false, _) => Way::Forward,
+            (true, false) => Way::Reflected,
+            (true, true) => Way::ReflectedWithMean,
+        };
+        if self.order.is_empty() {
+            for (y, out) in out.chunks_exact_mut(w).enumerate() {
+                grey_row(row(y), self.mean.row(0, y, w, view.place), scale(0), way, out);
             }
+            return;
+        }
+        // The pixel's values and the maps are each other's reverse, or the same.
+        let order = [self.order[0], self.order[1], self.order[2]];
+        let (shift, scale) = (order.map(shift), order.map(scale));
+        let (first, rest) = out.split_at_mut(h * w);
+        let (second, third) = rest.split_at_mut(h * w);
+        let rows = first.chunks_exact_mut(w).zip(second.chunks_exact_mut(w)).zip(third.chunks_exact_mut(w));
+        for (y, ((first, second), third)) in rows.enumerate() {
+            let affine = std::array::from_fn(|c| Affine {
+                mean: self.mean.row(order[c], y, w, view.place),
+                shift: shift[c],
+                scale: scale[c],
+            });
+            let out = if order[0] == 0 { [first, second, third] } else { [third, second, first] };
+            planes(self.target, row(y), affine, way, out);
         }
     }
 }
 
-/// One row of one map. A reflected row reads its pixels backwards, and its mean too if that moves with the crop.
-#[inline]
-fn finish(
-    row: &[u8],
-    channel: impl Fn(&[u8; 3]) -> u8,
-    mean: &[f32],
-    mean_moves: bool,
-    flip: bool,
-    value: impl Fn(u8, f32) -> f32,
-    out: &mut [f32],
-) {
-    let (pixels, _) = row.as_chunks::<3>();
-    match (flip, mean_moves) {
-        (false, _) => out.iter_mut().zip(pixels).zip(mean).for_each(|((o, p), m)| *o = value(channel(p), *m)),
-        (true, false) => out.iter_mut().zip(pixels.iter().rev()).zip(mean).for_each(|((o, p), m)| *o = value(channel(p), *m)),
-        (true, true) => {
-            out.iter_mut().rev().zip(pixels).zip(mean).for_each(|((o, p), m)| *o = value(channel(p), *m));
-        }
+/// One row of a grey map.
+fn grey_row(row: &[u8], mean: &[f32], scale: f32, way: Way, out: &mut [f32]) {
+    let w = out.len();
+    for (x, pixel) in row.as_chunks::<3>().0.iter().enumerate() {
+        let at = if way == Way::Forward { x } else { w - 1 - x };
+        let mean = mean[if way == Way::ReflectedWithMean { x } else { at }];
+        out[at] = (f32::from(luma(pixel)) - mean) * scale;
     }
 }
 
@@ -316,12 +314,5 @@ impl MeanPlanes {
     fn row(&self, map: usize, y: usize, w: usize, place: (usize, usize)) -> &[f32] {
         let (top, left) = if self.moves { place } else { (0, 0) };
         &self.values[(map * self.height + top + y) * self.width + left..][..w]
-    }
-}
-
-impl Prepared {
-    /// How many views there are.
-    pub(crate) fn views(&self) -> usize {
-        self.views.len()
     }
 }

@@ -9,6 +9,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::Image;
+use crate::kernels::Target;
+use crate::kernels::resample::{self, PRECISION, Weights};
 
 /// A resampling filter; stretched by the scale where an image shrinks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +62,7 @@ fn sinc(x: f64) -> f64 {
 }
 
 /// A rectangle of pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Region {
     /// First column.
     pub x: usize,
@@ -72,8 +74,20 @@ pub struct Region {
     pub height: usize,
 }
 
-/// Weights are multiples of 2⁻²²: 32 bits less 8 of the pixel and 2 for overshoot.
-const PRECISION: u32 = 32 - 8 - 2;
+impl Region {
+    /// All of an image.
+    pub(crate) fn whole(width: usize, height: usize) -> Region {
+        Region { x: 0, y: 0, width, height }
+    }
+
+    /// Whether `other` lies within.
+    fn contains(self, other: Region) -> bool {
+        self.x <= other.x
+            && self.y <= other.y
+            && other.x + other.width <= self.x + self.width
+            && other.y + other.height <= self.y + self.height
+    }
+}
 
 /// One axis: which source pixels make up each output pixel.
 #[derive(Debug, Default)]
@@ -120,16 +134,9 @@ impl Taps {
         begin..self.bounds.iter().map(|b| b.0 + b.1).max().unwrap_or(0)
     }
 
-    /// Source range and weights of output pixel `i`.
-    fn of(&self, i: usize) -> (usize, &[i32]) {
-        let (first, count) = self.bounds[i];
-        (first, &self.weights[i * self.stride..][..count])
+    fn weights(&self) -> Weights<'_> {
+        Weights { bounds: &self.bounds, weights: &self.weights, stride: self.stride }
     }
-}
-
-#[inline]
-fn clip(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 /// An image of which only a rectangle is at hand.
@@ -148,7 +155,7 @@ pub struct Part<'a> {
 impl<'a> From<&'a Image> for Part<'a> {
     fn from(image: &'a Image) -> Part<'a> {
         let Image { width, height, rgb } = image;
-        Part { width: *width, height: *height, region: Region { x: 0, y: 0, width: *width, height: *height }, rgb }
+        Part { width: *width, height: *height, region: Region::whole(*width, *height), rgb }
     }
 }
 
@@ -161,15 +168,38 @@ struct Rows<'a> {
     left: usize,
 }
 
+impl<'a> Rows<'a> {
+    fn row(self, y: usize) -> &'a [u8] {
+        &self.values[(y - self.top) * self.stride..][..self.stride]
+    }
+}
+
 /// Resizes images, keeping its memory from one to the next.
 #[derive(Debug, Default)]
 pub struct Resizer {
+    target: Target,
+    plan: Plan,
     across: Taps,
     down: Taps,
     /// What the first pass makes: `[rows, columns, 3]`.
     half: Vec<u8>,
-    /// `[columns, 3]`
-    sums: Vec<i32>,
+}
+
+/// What is to be made of an image.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Pixels of a row, and rows, of the whole image.
+    source: (usize, usize),
+    /// Whether the width changes, and the height.
+    wide: bool,
+    tall: bool,
+    /// Which pass comes first where both are needed. The values in between are rounded and clipped, so it matters.
+    vertical_first: bool,
+    /// Output rows and columns.
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// The rectangle of the source that is needed.
+    needs: Region,
 }
 
 impl Resizer {
@@ -177,89 +207,106 @@ impl Resizer {
     /// 3]`, into `out`, which is overwritten.
     ///
     /// # Panics
-    /// Where the image is empty, the region lies outside of `width × height`, or what [`Resizer::needs`] says is not at hand.
+    /// Where the image is empty or not all there, or the region lies outside of `width × height`.
     pub fn resize(&mut self, image: Part<'_>, width: usize, height: usize, filter: Filter, region: Region, out: &mut Vec<u8>) {
-        let held = image.region;
-        assert!(image.width > 0 && image.height > 0 && image.rgb.len() == 3 * held.width * held.height, "an image");
+        self.plan(image.width, image.height, width, height, filter, region);
+        self.run(image, out);
+    }
+
+    /// Prepares for [`Resizer::run`] with images of `source_width × source_height`; returns the rectangle of them that is
+    /// needed for `region` of the result.
+    ///
+    /// # Panics
+    /// Where the image is empty, or the region is or lies outside of `width × height`.
+    pub(crate) fn plan(
+        &mut self,
+        source_width: usize,
+        source_height: usize,
+        width: usize,
+        height: usize,
+        filter: Filter,
+        region: Region,
+    ) -> Region {
+        assert!(source_width > 0 && source_height > 0 && region.width > 0 && region.height > 0, "an image");
         assert!(region.x + region.width <= width && region.y + region.height <= height, "{region:?} of {width} × {height}");
-        let (wide, tall) = (image.width != width, image.height != height);
-        let source = Rows { values: image.rgb, stride: 3 * held.width, top: held.y, left: held.x };
+        let (wide, tall) = (source_width != width, source_height != height);
         let (rows, columns) = (region.y..region.y + region.height, region.x..region.x + region.width);
-        out.clear();
+        let mut needed = (rows.clone(), columns.clone());
         if wide {
-            self.across.compute(filter, image.width, width, region.x, region.width);
+            self.across.compute(filter, source_width, width, region.x, region.width);
+            needed.1 = self.across.needs();
         }
         if tall {
-            self.down.compute(filter, image.height, height, region.y, region.height);
+            self.down.compute(filter, source_height, height, region.y, region.height);
+            needed.0 = self.down.needs();
         }
-        self.half.clear();
+        let vertical_first = source_height.saturating_sub(height) > 2 * source_width.saturating_sub(width);
+        let needs = Region { x: needed.1.start, y: needed.0.start, width: needed.1.len(), height: needed.0.len() };
+        self.plan = Plan { source: (source_width, source_height), wide, tall, vertical_first, rows, columns, needs };
+        needs
+    }
+
+    /// Does what was planned to an image of which at least the needed rectangle is there. `out` is overwritten.
+    ///
+    /// # Panics
+    /// Where the image is not the planned one or not all there.
+    pub(crate) fn run(&mut self, image: Part<'_>, out: &mut Vec<u8>) {
+        let Resizer { target, plan, across, down, half } = self;
+        let Plan { source, wide, tall, vertical_first, rows, columns, needs } = plan;
+        let held = image.region;
+        assert!((image.width, image.height) == *source && image.rgb.len() == 3 * held.width * held.height, "the image planned");
+        assert!(held.contains(*needs), "{needs:?} is needed, {held:?} is there");
+        let source = Rows { values: image.rgb, stride: 3 * held.width, top: held.y, left: held.x };
+        let (across, down) = (across.weights(), down.weights());
+        out.clear();
         match (wide, tall) {
-            (false, false) => copy(source, rows, columns, out),
-            (true, false) => horizontal(source, rows, &self.across, out),
-            (false, true) => vertical(source, columns, &self.down, &mut self.sums, out),
-            (true, true) if vertical_first(image, width, height) => {
-                let columns = self.across.needs();
-                vertical(source, columns.clone(), &self.down, &mut self.sums, &mut self.half);
-                let half = Rows { values: &self.half, stride: 3 * columns.len(), top: rows.start, left: columns.start };
-                horizontal(half, rows, &self.across, out);
+            (false, false) => copy(source, rows.clone(), columns.clone(), out),
+            (true, false) => horizontal(*target, source, rows.clone(), across, out),
+            (false, true) => vertical(*target, source, columns.clone(), down, out),
+            (true, true) if *vertical_first => {
+                let columns = needs.x..needs.x + needs.width;
+                half.clear();
+                vertical(*target, source, columns.clone(), down, half);
+                let half = Rows { values: half, stride: 3 * columns.len(), top: rows.start, left: columns.start };
+                horizontal(*target, half, rows.clone(), across, out);
             }
             (true, true) => {
-                let needed = self.down.needs();
-                horizontal(source, needed.clone(), &self.across, &mut self.half);
-                let half = Rows { values: &self.half, stride: 3 * columns.len(), top: needed.start, left: columns.start };
-                vertical(half, columns, &self.down, &mut self.sums, out);
+                let needed = needs.y..needs.y + needs.height;
+                half.clear();
+                horizontal(*target, source, needed.clone(), across, half);
+                let half = Rows { values: half, stride: 3 * columns.len(), top: needed.start, left: columns.start };
+                vertical(*target, half, columns.clone(), down, out);
             }
         }
     }
-}
-
-/// Which pass comes first where both are needed. The values in between are rounded and clipped, so it matters.
-fn vertical_first(image: Part<'_>, width: usize, height: usize) -> bool {
-    image.height.saturating_sub(height) > 2 * image.width.saturating_sub(width)
 }
 
 /// Appends a part of `source`.
 fn copy(source: Rows, rows: Range<usize>, columns: Range<usize>, out: &mut Vec<u8>) {
     out.reserve(3 * rows.len() * columns.len());
     for y in rows {
-        out.extend_from_slice(
-            &source.values[(y - source.top) * source.stride + 3 * (columns.start - source.left)..][..3 * columns.len()],
-        );
+        out.extend_from_slice(&source.row(y)[3 * (columns.start - source.left)..][..3 * columns.len()]);
     }
 }
 
 /// Appends `rows` of `source`, resized across.
-fn horizontal(source: Rows, rows: Range<usize>, taps: &Taps, out: &mut Vec<u8>) {
-    out.reserve(3 * rows.len() * taps.bounds.len());
-    for y in rows {
-        let row = &source.values[(y - source.top) * source.stride..][..source.stride];
-        for i in 0..taps.bounds.len() {
-            let (first, weights) = taps.of(i);
-            let mut sum = [1 << (PRECISION - 1); 3];
-            for (pixel, weight) in row[3 * (first - source.left)..].chunks_exact(3).zip(weights) {
-                for c in 0..3 {
-                    sum[c] += i32::from(pixel[c]) * weight;
-                }
-            }
-            out.extend(sum.map(clip));
-        }
+fn horizontal(target: Target, source: Rows, rows: Range<usize>, taps: Weights, out: &mut Vec<u8>) {
+    let width = 3 * taps.bounds.len();
+    let begin = out.len();
+    out.resize(begin + rows.len() * width, 0);
+    for (y, out) in rows.zip(out[begin..].chunks_exact_mut(width)) {
+        resample::across(target, source.row(y), source.left, taps, out);
     }
 }
 
 /// Appends `columns` of `source`, resized down.
-fn vertical(source: Rows, columns: Range<usize>, taps: &Taps, sums: &mut Vec<i32>, out: &mut Vec<u8>) {
-    let (left, n) = (3 * (columns.start - source.left), 3 * columns.len());
-    out.reserve(n * taps.bounds.len());
-    sums.resize(n, 0);
-    for i in 0..taps.bounds.len() {
-        let (first, weights) = taps.of(i);
-        sums.fill(1 << (PRECISION - 1));
-        for (k, &weight) in weights.iter().enumerate() {
-            let row = &source.values[(first + k - source.top) * source.stride + left..][..n];
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum += i32::from(value) * weight;
-            }
-        }
-        out.extend(sums.iter().map(|&sum| clip(sum)));
+fn vertical(target: Target, source: Rows, columns: Range<usize>, taps: Weights, out: &mut Vec<u8>) {
+    let (left, width) = (3 * (columns.start - source.left), 3 * columns.len());
+    let begin = out.len();
+    out.resize(begin + taps.bounds.len() * width, 0);
+    for (i, out) in out[begin..].chunks_exact_mut(width).enumerate() {
+        let (first, count) = taps.bounds[i];
+        let rows = &source.values[(first - source.top) * source.stride + left..];
+        resample::down(target, rows, source.stride, &taps.weights[i * taps.stride..][..count], out);
     }
 }

@@ -101,6 +101,14 @@ pub fn fetch_file<'a>(path: &Path, exif: bool, buffer: &'a mut Vec<u8>) -> Resul
 }
 
 impl Content<'_> {
+    /// How many bytes it is.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Content::Encoded { bytes, .. } => bytes.len(),
+            Content::Pixels { rgb, .. } => rgb.len(),
+        }
+    }
+
     /// The picture.
     ///
     /// # Errors

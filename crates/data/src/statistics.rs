@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use net::Tensor;
 
 use crate::pipeline::luma;
-use crate::{BadImage, BadImages, Channels, Error, Fault, Image, Mean, Preprocessing, Resizer, Result, Source, eigen};
+use crate::scratch::Scratch;
+use crate::{BadImage, BadImages, Channels, Error, Mean, Preprocessing, Result, Source, eigen};
 
 /// Means and colour statistics of the training images at their stored size, on the scale of 0 to 255.
 ///
@@ -104,29 +105,24 @@ impl Sums {
 
 /// The memory of one measuring thread.
 #[derive(Default)]
-struct Scratch {
+struct Measuring {
     bytes: Vec<u8>,
-    image: Image,
-    square: Vec<u8>,
-    resizer: Resizer,
+    scratch: Scratch,
+    grey: Vec<u8>,
 }
 
-impl Scratch {
+impl Measuring {
     /// Image `index` at its stored size, `[side, side, c]`.
     fn square(&mut self, source: &dyn Source, p: &Preprocessing, index: usize) -> Result<&[u8]> {
-        let named = |fault: Fault| Error::Image { name: source.name(index).into_owned(), source: fault };
-        self.image = source.fetch(index, &mut self.bytes)?.decode().map_err(named)?;
-        let placement = p.place(self.image.width, self.image.height).map_err(named)?;
-        let region = placement.square(p.stored);
-        self.resizer.resize((&self.image).into(), placement.width, placement.height, p.filter, region, &mut self.square);
-        if p.channels == Channels::Grey {
-            let pixels = self.square.len() / 3;
-            for i in 0..pixels {
-                self.square[i] = luma(&[self.square[3 * i], self.square[3 * i + 1], self.square[3 * i + 2]]);
-            }
-            self.square.truncate(pixels);
+        let content = source.fetch(index, &mut self.bytes)?;
+        let square = self.scratch.region(content, p, |placement| placement.square(p.stored), || ());
+        let square = square.map_err(|fault| Error::Image { name: source.name(index).into_owned(), source: fault })?;
+        if p.channels != Channels::Grey {
+            return Ok(square);
         }
-        Ok(&self.square)
+        self.grey.clear();
+        self.grey.extend(square.as_chunks::<3>().0.iter().map(luma));
+        Ok(&self.grey)
     }
 }
 
@@ -150,13 +146,13 @@ impl Statistics {
         let next = AtomicUsize::new(0);
         let (report, reports) = mpsc::channel::<(usize, Option<Error>)>();
         let measure = |report: mpsc::Sender<(usize, Option<Error>)>| {
-            let (mut sums, mut scratch) = (Sums::new(p.stored, c), Scratch::default());
+            let (mut sums, mut measuring) = (Sums::new(p.stored, c), Measuring::default());
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= images {
                     return sums;
                 }
-                let error = match scratch.square(source, p, index) {
+                let error = match measuring.square(source, p, index) {
                     Ok(square) => {
                         sums.add(square, c);
                         None
@@ -204,6 +200,21 @@ impl Statistics {
         match skipped.first() {
             Some(first) if sums.images == 0 => Err(Error::AllBad { images, first: first.clone() }),
             _ => Ok((sums.statistics(p.stored, c), skipped)),
+        }
+    }
+
+    /// What could have been measured with `p`: for measuring speeds, not for training.
+    pub fn made_up(p: &Preprocessing) -> Statistics {
+        let (c, side) = (p.planes(), p.stored);
+        let vectors = (0..c * c).map(|i| if i / c == i % c { 1.0 } else { 0.0 }).collect();
+        Statistics {
+            images: 1,
+            side,
+            mean_image: vec![120.0; c * side * side],
+            mean: vec![120.0; c],
+            std: vec![60.0; c],
+            eigenvalues: vec![1000.0; c],
+            eigenvectors: vectors,
         }
     }
 

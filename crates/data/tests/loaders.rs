@@ -4,7 +4,7 @@ mod pictures;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{Break, Continue};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use data::{
     BadImages, CACHE_BYTES, Error, EvalLoader, Fit, LoaderOptions, Mean, Order, Pipeline, Preprocessing, Source, Statistics,
@@ -236,4 +236,55 @@ fn a_reader_that_keeps_everything_is_told_so() {
     let source: Arc<dyn Source> = Arc::new(Pictures::squares(64, 12));
     let mut loader = TrainLoader::start(source.clone(), pipeline(paper(12), &*source), options(8, 2, BadImages::Stop), 0, 0);
     let _kept: Vec<_> = (0..4).map(|_| loader.next()).collect();
+}
+
+/// What a source was told and asked, in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Announced(u32),
+    Fetched(u32),
+}
+
+#[test]
+fn images_are_announced_before_they_are_fetched_and_stages_add_up() {
+    struct Watched(Pictures, Mutex<Vec<Told>>);
+    impl Source for Watched {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn label(&self, index: usize) -> u32 {
+            self.0.label(index)
+        }
+        fn name(&self, index: usize) -> std::borrow::Cow<'_, str> {
+            self.0.name(index)
+        }
+        fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<data::Content<'a>> {
+            self.1.lock().expect("no panic").push(Told::Fetched(index as u32));
+            self.0.fetch(index, buffer)
+        }
+        fn announce(&self, indices: &[u32]) {
+            self.1.lock().expect("no panic").extend(indices.iter().map(|&index| Told::Announced(index)));
+        }
+    }
+    let source = Arc::new(Watched(Pictures::squares(40, 14), Mutex::default()));
+    let pipeline = pipeline(paper(14), &source.0);
+    let mut loader = TrainLoader::start(source.clone(), pipeline, options(8, 3, BadImages::Stop), 0, 0);
+    let began = std::time::Instant::now();
+    let seen = take(&mut loader, 5);
+    let stages = loader.stages();
+    let elapsed = began.elapsed();
+    drop(loader);
+    let mut order: Vec<u32> = seen.into_iter().flat_map(|batch| batch.1).collect();
+    let told = source.1.lock().expect("no panic");
+    for &image in &order {
+        let at = |what| told.iter().position(|&told| told == what);
+        assert!(at(Told::Announced(image)).expect("announced") < at(Told::Fetched(image)).expect("fetched"), "image {image}");
+    }
+    let announced: Vec<u32> = told.iter().filter_map(|t| if let Told::Announced(i) = t { Some(*i) } else { None }).collect();
+    order.truncate(announced.len());
+    assert_eq!(announced[..order.len()], order, "in the order of the epoch");
+    assert!(stages.images >= 40 && stages.threads == 3);
+    assert!(stages.bytes >= 40 * 14 * 14 * 3);
+    assert!(stages.read + stages.decode + stages.augment + stages.idle <= elapsed * 3 + std::time::Duration::from_millis(50));
+    assert!(stages.wait <= elapsed && stages.images_per_s() > 0.0);
 }

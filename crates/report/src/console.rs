@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use train::{Evaluated, Event, Log, Started, Step};
+use train::{Evaluated, Event, Log, Started, Step, Time};
 
 use crate::format;
 use crate::history::{self, EvaluatedRecord, Record};
@@ -63,6 +63,9 @@ pub struct Console {
     headed: bool,
     live: bool,
     drawn: Option<Instant>,
+    /// What held the run up when that was last said, and what is to be said below the next row.
+    bound: &'static str,
+    time: Option<String>,
 }
 
 impl Console {
@@ -86,6 +89,8 @@ impl Console {
             headed: false,
             live: false,
             drawn: None,
+            bound: "",
+            time: None,
         }
     }
 
@@ -212,6 +217,9 @@ impl Console {
             line += "  best";
         }
         self.say(&line);
+        if let Some(time) = self.time.take() {
+            self.say(&time);
+        }
     }
 
     /// Prints the row of an epoch after which there was no evaluation.
@@ -262,7 +270,7 @@ impl Console {
 
 impl Log for Console {
     fn record(&mut self, event: &Event) {
-        if !matches!(event, Event::Evaluated(_) | Event::Evaluating { .. }) {
+        if !matches!(event, Event::Evaluated(_) | Event::Evaluating { .. } | Event::Time(_)) {
             self.settle();
         }
         match event {
@@ -285,6 +293,11 @@ impl Log for Console {
                 ));
             }
             Event::Step(step) => self.step(step),
+            // Said once, and again when it is no longer so.
+            Event::Time(time) if time.bound() != self.bound => {
+                self.bound = time.bound();
+                self.time = Some(held_up(time));
+            }
             Event::Evaluating { done, total, .. } => {
                 self.progress(&[format!("evaluating: {} of {}", format::count(*done), format::of(*total, "image", "images"))]);
             }
@@ -300,6 +313,21 @@ impl Log for Console {
             Event::BadImages { split, images } => self.bad_images(split, images),
             Event::Interrupted { .. } | Event::Finished { .. } => self.clear(),
             _ => {}
+        }
+    }
+}
+
+/// What holds a run up, in a sentence.
+fn held_up(time: &Time) -> String {
+    let threads = format::of(time.loader_threads as u64, "loader thread", "loader threads");
+    let (loader, engine) = (format::rate(time.loader_images_per_s()), format::rate(time.engine_images_per_s()));
+    match time.bound() {
+        "engine" => format!("  engine-bound: {threads} can give {loader} images/s, the engine takes {engine}"),
+        stage => {
+            let waits = 100.0 * time.wait_seconds / time.seconds;
+            format!(
+                "  {stage}-bound: {threads} give {loader} images/s, the engine takes {engine}: it waits {waits:.0} % of the time"
+            )
         }
     }
 }

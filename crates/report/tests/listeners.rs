@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use report::{Console, Files, Style};
-use train::{BadImage, Evaluated, Event, Log, Started, Step};
+use train::{BadImage, Evaluated, Event, Log, Started, Step, Time};
 
 const STEPS_PER_EPOCH: u32 = 4;
 
@@ -205,6 +205,39 @@ fn a_plain_console_prints_a_row_an_epoch_and_no_control_characters() {
     let summary = console.summary(Duration::from_secs(75));
     assert!(summary.contains("best") && summary.contains("5.00 %") && summary.contains("1 min 15 s"), "{summary}");
     assert_eq!(err.text(), "");
+}
+
+/// An epoch in which the engine waited for so many of ten seconds.
+fn time(epoch: u32, wait_seconds: f64) -> Event {
+    Event::Time(Time {
+        step: (epoch + 1) * STEPS_PER_EPOCH,
+        epoch,
+        images: 900,
+        seconds: 10.0,
+        wait_seconds,
+        loader_threads: 2,
+        loader_images: 820,
+        read_seconds: 0.5,
+        decode_seconds: 3.0,
+        augment_seconds: 0.5,
+    })
+}
+
+#[test]
+fn what_holds_a_run_up_is_said_below_the_row_and_again_when_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut console, out, _) = console(Style::Plain { every: Duration::from_secs(3600) });
+    let mut events = vec![started(folder.path(), None)];
+    for (epoch, wait_seconds) in [(0, 5.5), (1, 5.5), (2, 0.1)] {
+        events.extend(steps(epoch * STEPS_PER_EPOCH, (epoch + 1) * STEPS_PER_EPOCH));
+        events.extend([time(epoch, wait_seconds), evaluated((epoch + 1) * STEPS_PER_EPOCH, 0.5)]);
+    }
+    listen(&mut console, &events);
+    let text = out.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 7, "{text}");
+    assert_eq!(lines[3], "  decode-bound: 2 loader threads give 410 images/s, the engine takes 200: it waits 55 % of the time");
+    assert_eq!(lines[6], "  engine-bound: 2 loader threads can give 410 images/s, the engine takes 90.9");
 }
 
 #[test]

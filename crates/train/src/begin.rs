@@ -13,7 +13,7 @@ use crate::checkpoint::{self, DatasetId, Position, Saved};
 use crate::event::Started;
 use crate::run::{RunConfig, Start, statistics};
 use crate::schedule::Curve;
-use crate::session::{Newest, Session, Training};
+use crate::session::{Newest, Session, Spent, Training};
 use crate::split::Splitter;
 use crate::{Error, Event, Log, Recipe, Result, Scheduler, Span, initial_params};
 
@@ -78,6 +78,7 @@ impl<'a> Session<'a> {
             bad: 0,
             began,
             step_began: Instant::now(),
+            spent: Spent::default(),
         })
     }
 }

@@ -42,6 +42,8 @@ pub enum Event {
     },
     /// One training step.
     Step(Step),
+    /// An epoch has ended: where the time of its steps has gone.
+    Time(Time),
     /// The learning rate of the weights or of the biases is another than at the step before.
     Rate {
         /// The first step with these rates.
@@ -107,6 +109,54 @@ pub enum Event {
         /// The last checkpoint's folder.
         checkpoint: PathBuf,
     },
+}
+
+/// Where the time of an epoch's steps has gone, or of those that this process has taken of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Time {
+    /// Training steps taken.
+    pub step: u32,
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// Images in these steps.
+    pub images: u64,
+    /// Time of the steps on the clock.
+    pub seconds: f64,
+    /// Of which the engine waited for data.
+    pub wait_seconds: f64,
+    /// Threads that prepared images meanwhile.
+    pub loader_threads: usize,
+    /// Images that they prepared; the loader is ahead of the engine.
+    pub loader_images: u64,
+    /// Time of all these threads for reading.
+    pub read_seconds: f64,
+    /// Time of all these threads for decoding.
+    pub decode_seconds: f64,
+    /// Time of all these threads for resizing, cropping, noise and the net's input.
+    pub augment_seconds: f64,
+}
+
+impl Time {
+    /// Images a second that the engine takes when data is there.
+    pub fn engine_images_per_s(&self) -> f64 {
+        self.images as f64 / (self.seconds - self.wait_seconds)
+    }
+
+    /// Images a second that the loader's threads give when nothing holds them up.
+    pub fn loader_images_per_s(&self) -> f64 {
+        let busy = self.read_seconds + self.decode_seconds + self.augment_seconds;
+        (self.loader_images * self.loader_threads as u64) as f64 / busy
+    }
+
+    /// What holds the run up: `engine`, or the loader's longest stage, `read`, `decode` or `augment`, where the engine waits
+    /// for more than a fiftieth of the time.
+    pub fn bound(&self) -> &'static str {
+        if self.wait_seconds <= 0.02 * self.seconds {
+            return "engine";
+        }
+        let stages = [("read", self.read_seconds), ("decode", self.decode_seconds), ("augment", self.augment_seconds)];
+        stages.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or("read", |(name, _)| name)
+    }
 }
 
 /// How a run begins.

@@ -22,7 +22,7 @@ mod watch;
 pub use checkpoint::Metrics;
 pub use error::Error;
 pub use evaluate::{EvaluateOptions, Evaluation};
-pub use event::{BadImage, Evaluated, Event, Log, Silent, Started, Step};
+pub use event::{BadImage, Evaluated, Event, Log, Silent, Started, Step, Time};
 pub use initial::initial_params;
 pub use memorise::{MemoriseOptions, Memorised, RISE, memorise, self_test};
 pub use recipe::{

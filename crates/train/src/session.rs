@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use data::{Dataset, Loaded, Pipeline, TrainLoader, Views};
+use data::{Dataset, Loaded, Pipeline, Stages, TrainLoader, Views};
 use net::{Executor, Hyper, Kind, ParamSet, StepInfo, StepLoss};
 
 use crate::checkpoint::{self, DatasetId, FORMAT, Manifest, Metrics, Position, Progress, Running};
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
-use crate::event::{Evaluated, Step};
+use crate::event::{Evaluated, Step, Time};
 use crate::run::{Outcome, RunConfig, Summary};
 use crate::split::Splitter;
 use crate::{Error, Event, Log, Rates, Result, Scheduler, Span, watch};
@@ -43,6 +43,17 @@ pub(crate) struct Session<'a> {
     pub(crate) bad: usize,
     pub(crate) began: Instant,
     pub(crate) step_began: Instant,
+    pub(crate) spent: Spent,
+}
+
+/// What the steps have taken since the last [`Event::Time`].
+#[derive(Default)]
+pub(crate) struct Spent {
+    images: u64,
+    seconds: f64,
+    wait_seconds: f64,
+    /// The loader's figures at that time.
+    stages: Stages,
 }
 
 /// The newest checkpoint on the disk.
@@ -158,12 +169,39 @@ impl Session<'_> {
             (last.rates, last.seconds) = (self.rates, seconds);
         }
         self.take_losses(false)?;
+        self.account(loaded, seconds);
         // Only here, because the diagnosis looks at the batch that the executor has just seen.
         if let Some(mean) = self.stuck.take() {
             let text = watch::diagnosis(self.exec, &loaded.batch, mean);
             self.log.record(&Event::Warning { step: self.step, text });
         }
         Ok(())
+    }
+
+    /// Counts a step's time; at the end of an epoch, says where the time has gone.
+    fn account(&mut self, loaded: &Loaded, seconds: f64) {
+        self.spent.images += loaded.batch.n as u64;
+        self.spent.seconds += seconds;
+        self.spent.wait_seconds += self.training.wait_seconds;
+        if self.training.one_batch || loaded.index + 1 < self.training.loader.batches_per_epoch() {
+            return;
+        }
+        let stages = self.training.loader.stages();
+        let Spent { images, seconds, wait_seconds, stages: before } =
+            std::mem::replace(&mut self.spent, Spent { stages, ..Spent::default() });
+        let done = stages.since(&before);
+        self.log.record(&Event::Time(Time {
+            step: self.step,
+            epoch: loaded.epoch,
+            images,
+            seconds,
+            wait_seconds,
+            loader_threads: done.threads,
+            loader_images: done.images,
+            read_seconds: done.read.as_secs_f64(),
+            decode_seconds: done.decode.as_secs_f64(),
+            augment_seconds: done.augment.as_secs_f64(),
+        }));
     }
 
     /// Takes the losses of past passes, waiting for all of them if asked to.

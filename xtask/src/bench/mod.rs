@@ -5,6 +5,7 @@
 //! up, and print the median step, CPU time summed over threads, and the most memory that they held, as one line of JSON.
 
 mod peer;
+pub(crate) mod pipelines;
 mod record;
 
 use std::ffi::OsStr;

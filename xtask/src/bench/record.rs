@@ -19,16 +19,7 @@ pub(super) fn write(
     ours: &[Run],
     peers: &[Run],
 ) -> Result<PathBuf> {
-    let (date, cpu) = (now()?, cpu());
-    let folder = root.join("bench/records").join(format!("{}-{}", &date[..10], dashed(&cpu)));
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let record = json!({
-        "command": command(options),
-        "date": date,
-        "cpu": cpu,
-        "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        "load_average": load_average(),
-        "revision": revision(root)?,
+    let measured = json!({
         "precision": options.dtype,
         "way": way.name,
         "ratio_of_medians": rounded(result.ratio_of_medians),
@@ -38,7 +29,27 @@ pub(super) fn write(
         "runs_ours": ours.iter().map(|run| &run.json).collect::<Vec<_>>(),
         "runs_peer": peers.iter().map(|run| &run.json).collect::<Vec<_>>(),
     });
-    let path = folder.join(format!("{}.json", name(options)));
+    write_json(root, &name(options), &command(options), measured)
+}
+
+/// Writes `bench/records/<date>-<cpu>/<name>.json` with what was measured, the command that measures it again, and where and
+/// when that was; returns its path.
+pub(super) fn write_json(root: &Path, name: &str, command: &str, measured: Value) -> Result<PathBuf> {
+    let (date, cpu) = (now()?, cpu());
+    let folder = root.join("bench/records").join(format!("{}-{}", &date[..10], dashed(&cpu)));
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let mut record = json!({
+        "command": command,
+        "date": date,
+        "cpu": cpu,
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "load_average": load_average(),
+        "revision": revision(root)?,
+    });
+    if let (Value::Object(record), Value::Object(measured)) = (&mut record, measured) {
+        record.extend(measured);
+    }
+    let path = folder.join(format!("{name}.json"));
     fs::write(&path, format!("{record:#}\n")).with_context(|| path.display().to_string())?;
     Ok(path)
 }
@@ -73,7 +84,7 @@ fn summary(summary: &Summary) -> Value {
 }
 
 /// To thousandths.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
@@ -104,7 +115,7 @@ pub(super) fn load_average() -> Vec<f64> {
 /// The commit, and whether the program's source differs from it.
 fn revision(root: &Path) -> Result<String> {
     let commit = said("git", &["rev-parse", "HEAD"], root)?;
-    let changes = said("git", &["status", "--porcelain", "crates/net", "crates/cpu", "crates/cli"], root)?;
+    let changes = said("git", &["status", "--porcelain", "crates"], root)?;
     Ok(if changes.is_empty() { commit } else { format!("{commit}+changes") })
 }
 

@@ -1,8 +1,10 @@
 //! `alexnet bench`: how fast the engine runs a net here, beside what the machine can do at most.
 
+mod data;
+
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use cpu::Cpu;
 use cpu::peaks::{self, Peaks};
 use net::random::{Purpose, Stream};
@@ -28,8 +30,12 @@ Examples:
   alexnet bench --net caffe --mode forward --batch 256
   alexnet bench --threads 1 --json    one object on one line, for scripts
   alexnet bench --assert --batch 1    whether the plan picks the faster algorithms here
-  ALEXNET_ISA=avx2 alexnet bench      with another instruction set")]
+  ALEXNET_ISA=avx2 alexnet bench      with another instruction set
+  alexnet bench data photos           not the engine, but the way of images to it")]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// A preset or a net's TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "alexnet")]
     net: String,
@@ -56,6 +62,12 @@ pub(crate) struct Bench {
     json: bool,
 }
 
+/// What else can be timed.
+#[derive(Subcommand)]
+enum Other {
+    Data(data::BenchData),
+}
+
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
@@ -74,6 +86,9 @@ impl What {
 
 impl Bench {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
+        if let Some(Other::Data(data)) = &self.other {
+            return data.run(common);
+        }
         let net = nets::resolve(&self.net)?;
         let mode = if self.mode == What::Train { Mode::Train } else { Mode::Infer };
         let engine = Engine::new(common.threads(), self.precision)?;

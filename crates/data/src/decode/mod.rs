@@ -13,7 +13,7 @@ mod jpeg;
 mod png;
 mod webp;
 
-use crate::{Image, Result};
+use crate::{Content, Image, Part, Region, Result};
 
 /// What is wrong with the bytes of an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +132,35 @@ pub fn decode(bytes: &[u8], exif: bool) -> Result<Image, Fault> {
     let (image, orientation) = std::panic::catch_unwind(|| decoder(bytes))
         .unwrap_or_else(|_| Err(Fault::Damaged { format: "image", message: "the decoder failed".into() }))?;
     Ok(if exif { exif::orient(image, orientation) } else { image })
+}
+
+/// Decodes image after image, and of each no more than is asked for; keeps its memory from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    /// What was decoded of the image that is open; pixels that need no decoding stay where they are.
+    image: Image,
+}
+
+impl Decoder {
+    /// Opens an image: its width and height, upright.
+    pub(crate) fn open(&mut self, content: Content<'_>) -> Result<(usize, usize), Fault> {
+        match content {
+            Content::Pixels { width, height, .. } => Ok((width, height)),
+            Content::Encoded { bytes, exif } => {
+                self.image = decode(bytes, exif)?;
+                Ok((self.image.width, self.image.height))
+            }
+        }
+    }
+
+    /// At least the rectangle `region` of the image that was opened, which is `content`.
+    pub(crate) fn part<'a>(&'a mut self, content: Content<'a>, region: Region) -> Result<Part<'a>, Fault> {
+        let _ = region;
+        Ok(match content {
+            Content::Pixels { width, height, rgb } => Part { width, height, region: Region::whole(width, height), rgb },
+            Content::Encoded { .. } => (&self.image).into(),
+        })
+    }
 }
 
 /// What bytes that are no image look like.

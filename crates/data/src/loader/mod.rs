@@ -1,6 +1,8 @@
 //! Threads that fill a ring of batches ahead of their reader.
 
 mod ring;
+mod rows;
+mod stages;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use net::random::{Purpose, Stream, permutation};
 
 use crate::{BadImage, BadImages, Error, Order, Pipeline, Result, Source, Views};
 use ring::{Agenda, Heading, Ready, Ring, Task};
+pub use stages::Stages;
 
 /// How a loader works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +117,11 @@ impl TrainLoader {
         self.reader.give_back(loaded);
     }
 
+    /// What was done so far, and how long it took.
+    pub fn stages(&self) -> Stages {
+        self.reader.ring.stages()
+    }
+
     /// The bad images of the batches handed out so far, sorted, each once.
     pub fn bad(&self) -> Vec<BadImage> {
         self.reader.bad.iter().cloned().collect()
@@ -156,6 +164,11 @@ impl EvalLoader {
     /// Returns a batch's memory to the ring.
     pub fn give_back(&mut self, loaded: Loaded) {
         self.reader.give_back(loaded);
+    }
+
+    /// What was done so far, and how long it took.
+    pub fn stages(&self) -> Stages {
+        self.reader.ring.stages()
     }
 
     /// The bad images of the batches handed out so far, sorted.

@@ -1,16 +1,21 @@
 //! The threads and the ring between them and the reader.
 //!
 //! A batch is filled image by image, so that all threads work on the batch that is needed next; the thread that finishes
-//! its last image assembles it. Batches are handed out in order. All memory of batches is made at the start.
+//! its last image closes it. Batches are handed out in order. All memory of batches is made at the start. The images of
+//! batches to come are announced to the source, which may have them read ahead.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use net::Batch;
 
 use super::Loaded;
-use crate::pipeline::Prepared;
-use crate::{BadImage, BadImages, Content, Error, Image, Part, Pipeline, Region, Resizer, Result, Source, Views};
+use super::rows::{Canvas, Place};
+use super::stages::Stages;
+use crate::scratch::Scratch;
+use crate::{BadImage, BadImages, Error, Pipeline, Result, Source, Views};
 
 /// Where a batch stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,41 +49,41 @@ pub(super) struct Ready {
     pub(super) error: Option<Error>,
 }
 
-/// One image of a batch that is being filled.
-#[derive(Default)]
-struct Row {
-    prepared: Prepared,
-    error: Option<Error>,
-}
-
-/// The images of a batch and what became of them; memory that goes from batch to batch.
-#[derive(Default)]
-struct Rows {
-    /// The source's indices.
+/// A batch of the agenda: the source's indices of its images.
+struct Plan {
+    heading: Heading,
     images: Vec<u32>,
-    /// At least as many.
-    rows: Vec<Row>,
 }
 
 /// A batch that is being filled.
 struct Slot {
     sequence: u64,
-    heading: Heading,
-    rows: Rows,
+    plan: Plan,
+    /// Which images are bad, and why, by their number in the batch.
+    errors: Vec<(usize, Error)>,
     claimed: usize,
     done: usize,
-    loaded: Loaded,
+    canvas: Canvas,
 }
+
+/// Batches that are announced before they can be opened.
+const ANNOUNCED: usize = 2;
 
 struct State {
     agenda: Box<dyn Agenda>,
+    /// The next batches of the agenda.
+    planned: VecDeque<Plan>,
+    /// Images that are to be announced.
+    to_announce: Vec<u32>,
     /// Oldest first.
     open: Vec<Slot>,
     /// With their sequence numbers, in no order.
     ready: Vec<(u64, Ready)>,
     /// Batches free for filling.
     spare: Vec<Loaded>,
-    spare_rows: Vec<Rows>,
+    /// Memory for lists of images.
+    spare_lists: Vec<Vec<u32>>,
+    stages: Stages,
     /// The sequence numbers of the next batch to open, and to hand out.
     next_open: u64,
     next_out: u64,
@@ -114,10 +119,9 @@ pub(super) struct Ring {
 
 /// The memory of one thread.
 #[derive(Default)]
-struct Scratch {
+struct Worker {
     bytes: Vec<u8>,
-    image: Image,
-    resizer: Resizer,
+    scratch: Scratch,
 }
 
 /// What of an image's row a claim takes along.
@@ -126,7 +130,16 @@ struct Claim {
     heading: Heading,
     row: usize,
     image: u32,
-    prepared: Prepared,
+    place: Place,
+}
+
+/// How long the steps of preparing one image took.
+#[derive(Default)]
+struct Times {
+    bytes: u64,
+    read: Duration,
+    decode: Duration,
+    augment: Duration,
 }
 
 impl Ring {
@@ -147,10 +160,13 @@ impl Ring {
         };
         let state = State {
             agenda,
+            planned: VecDeque::with_capacity(ANNOUNCED + 1),
+            to_announce: Vec::new(),
             open: Vec::with_capacity(slots),
             ready: Vec::with_capacity(slots),
             spare: (0..slots).map(|_| empty()).collect(),
-            spare_rows: (0..slots).map(|_| Rows::default()).collect(),
+            spare_lists: Vec::new(),
+            stages: Stages { threads: options.threads.max(1), ..Stages::default() },
             next_open: 0,
             next_out: 0,
             out: 0,
@@ -177,6 +193,7 @@ impl Ring {
         if let Some(error) = self.refused.as_ref().filter(|_| self.threads.is_empty()) {
             return Err(Error::Threads(std::io::Error::new(error.kind(), error.to_string())));
         }
+        let asked = Instant::now();
         let mut state = self.shared.lock();
         assert!(state.out < self.slots, "all {} batches of a loader are with its reader; give one back", self.slots);
         loop {
@@ -185,6 +202,7 @@ impl Ring {
                 let (_, ready) = state.ready.swap_remove(at);
                 state.next_out += 1;
                 state.out += 1;
+                state.stages.wait += asked.elapsed();
                 return Ok(Some(ready));
             }
             if state.broken {
@@ -195,6 +213,11 @@ impl Ring {
             }
             state = self.shared.delivery.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// What was done so far.
+    pub(super) fn stages(&self) -> Stages {
+        self.shared.lock().stages
     }
 
     pub(super) fn give_back(&mut self, loaded: Loaded) {
@@ -225,13 +248,14 @@ impl Shared {
     /// What a thread does until the ring is dropped or the agenda ends.
     fn fill(&self) {
         let guard = Guard(self);
-        let mut scratch = Scratch::default();
+        let mut worker = Worker::default();
         while let Some(mut claim) = self.claim() {
-            let error = self.prepare(&mut claim, &mut scratch).err();
-            let Some(slot) = self.settle(claim, error) else { continue };
-            let (sequence, ready, rows) = self.assemble(slot);
+            let mut times = Times::default();
+            let error = self.prepare(&mut claim, &mut worker, &mut times).err();
+            let Some(slot) = self.settle(claim, error, &times) else { continue };
+            let (sequence, ready, list) = self.close(slot);
             let mut state = self.lock();
-            state.spare_rows.push(rows);
+            state.spare_lists.push(list);
             state.ready.push((sequence, ready));
             drop(state);
             self.delivery.notify_all();
@@ -246,23 +270,26 @@ impl Shared {
             if state.stopped {
                 return None;
             }
-            let unclaimed = state.open.iter().position(|slot| slot.claimed < slot.rows.images.len());
-            if let Some(at) = unclaimed {
-                let slot = &mut state.open[at];
-                let row = slot.claimed;
-                slot.claimed += 1;
-                let image = slot.rows.images[row];
-                let prepared = std::mem::take(&mut slot.rows.rows[row].prepared);
-                return Some(Claim { sequence: slot.sequence, heading: slot.heading, row, image, prepared });
+            if !state.to_announce.is_empty() {
+                let images = std::mem::take(&mut state.to_announce);
+                drop(state);
+                self.source.announce(&images);
+                state = self.lock();
+                continue;
+            }
+            if let Some(slot) = state.open.iter_mut().find(|slot| slot.claimed < slot.plan.images.len()) {
+                return Some(slot.claim());
             }
             if state.ended {
                 return None;
             }
             if state.spare.is_empty() {
+                let since = Instant::now();
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.stages.idle += since.elapsed();
                 continue;
             }
-            state.open();
+            state.open(self.values());
             if state.ended {
                 self.delivery.notify_all();
             }
@@ -270,85 +297,113 @@ impl Shared {
         }
     }
 
-    fn prepare(&self, claim: &mut Claim, scratch: &mut Scratch) -> Result<()> {
+    /// Values of one image in a batch: of all its views.
+    fn values(&self) -> usize {
+        let views = if let Task::Test(views) = self.task { views.count() } else { 1 };
+        views * self.pipeline.input().len()
+    }
+
+    fn prepare(&self, claim: &mut Claim, worker: &mut Worker, times: &mut Times) -> Result<()> {
         let index = claim.image as usize;
-        let named = |source| Error::Image { name: self.source.name(index).into_owned(), source };
-        let content = self.source.fetch(index, &mut scratch.bytes)?;
-        let image = match content {
-            Content::Pixels { width, height, rgb } => Part { width, height, region: Region { x: 0, y: 0, width, height }, rgb },
-            Content::Encoded { .. } => {
-                scratch.image = content.decode().map_err(named)?;
-                (&scratch.image).into()
-            }
-        };
+        let began = Instant::now();
+        let content = self.source.fetch(index, &mut worker.bytes)?;
+        let fetched = Instant::now();
+        let mut decoded = fetched;
+        let (scratch, out) = (&mut worker.scratch, claim.place.values());
         let prepared = match self.task {
-            Task::Test(views) => self.pipeline.prepare_test(image, views, &mut scratch.resizer, &mut claim.prepared),
+            Task::Test(views) => self.pipeline.prepare_test(content, views, scratch, || decoded = Instant::now(), out),
             Task::Train { seed } => {
                 let draw = self.pipeline.draw(seed, claim.heading.epoch, claim.heading.position + claim.row, claim.image);
-                self.pipeline.prepare_train(image, draw, &mut scratch.resizer, &mut claim.prepared)
+                self.pipeline.prepare_train(content, draw, scratch, || decoded = Instant::now(), out)
             }
         };
-        prepared.map_err(named)
+        *times =
+            Times { bytes: content.bytes() as u64, read: fetched - began, decode: decoded - fetched, augment: decoded.elapsed() };
+        prepared.map_err(|source| Error::Image { name: self.source.name(index).into_owned(), source })
     }
 
-    /// Puts a row back; the whole slot if it was the last one.
-    fn settle(&self, claim: Claim, error: Option<Error>) -> Option<Slot> {
+    /// Notes that an image is done; returns its slot if it was the last one.
+    fn settle(&self, claim: Claim, error: Option<Error>, times: &Times) -> Option<Slot> {
+        let Claim { sequence, row, place, .. } = claim;
         let mut state = self.lock();
-        let at = state.open.iter().position(|slot| slot.sequence == claim.sequence)?;
+        state.stages.images += 1;
+        state.stages.bytes += times.bytes;
+        state.stages.read += times.read;
+        state.stages.decode += times.decode;
+        state.stages.augment += times.augment;
+        let at = state.open.iter().position(|slot| slot.sequence == sequence)?;
         let slot = &mut state.open[at];
-        slot.rows.rows[claim.row] = Row { prepared: claim.prepared, error };
+        slot.errors.extend(error.map(|error| (row, error)));
+        slot.canvas.take_back(place);
         slot.done += 1;
-        (slot.done == slot.rows.images.len()).then(|| state.open.remove(at))
+        (slot.done == slot.plan.images.len()).then(|| state.open.remove(at))
     }
 
-    /// The batch of a slot whose rows are all done; bad images leave no gap.
-    fn assemble(&self, slot: Slot) -> (u64, Ready, Rows) {
-        let Slot { sequence, heading, mut rows, mut loaded, .. } = slot;
-        let values = self.pipeline.input().len();
-        let (mut bad, mut error) = (Vec::new(), None);
+    /// The batch of a slot whose images are all done; bad images leave no gap.
+    fn close(&self, slot: Slot) -> (u64, Ready, Vec<u32>) {
+        let Slot { sequence, plan: Plan { heading, images }, mut errors, canvas, .. } = slot;
+        let mut loaded = canvas.finish();
+        let values = self.values();
+        let views = values / self.pipeline.input().len();
+        errors.sort_by_key(|(row, _)| *row);
+        let mut rejected = errors.iter().map(|(row, _)| *row).peekable();
         let mut n = 0;
         loaded.samples.clear();
-        for (row, &image) in rows.rows.iter_mut().zip(&rows.images) {
-            match row.error.take() {
-                None => {
-                    for view in 0..row.prepared.views() {
-                        self.pipeline.write(&row.prepared, view, &mut loaded.batch.f32_mut()[n * values..][..values]);
-                        loaded.batch.labels[n] = self.source.label(image as usize);
-                        loaded.samples.push(image);
-                        n += 1;
-                    }
-                }
-                Some(e) => match e.bad_image() {
-                    Some(image) if self.bad != BadImages::Stop => bad.push(image),
-                    _ => error = error.or(Some(e)),
-                },
+        for (row, &image) in images.iter().enumerate() {
+            if rejected.next_if_eq(&row).is_some() {
+                continue;
+            }
+            if n != row {
+                loaded.batch.f32_mut().copy_within(row * values..(row + 1) * values, n * values);
+            }
+            loaded.batch.labels[n * views..(n + 1) * views].fill(self.source.label(image as usize));
+            loaded.samples.extend(std::iter::repeat_n(image, views));
+            n += 1;
+        }
+        loaded.batch.n = n * views;
+        (loaded.epoch, loaded.index) = (heading.epoch, heading.index);
+        let (mut bad, mut error) = (Vec::new(), None);
+        for (_, e) in errors {
+            match e.bad_image() {
+                Some(image) if self.bad != BadImages::Stop => bad.push(image),
+                _ => error = error.or(Some(e)),
             }
         }
-        loaded.batch.n = n;
-        (loaded.epoch, loaded.index) = (heading.epoch, heading.index);
-        (sequence, Ready { loaded, images: rows.images.len(), bad, error }, rows)
+        (sequence, Ready { loaded, images: images.len(), bad, error }, images)
+    }
+}
+
+impl Slot {
+    /// The next image that no one has claimed.
+    fn claim(&mut self) -> Claim {
+        let row = self.claimed;
+        self.claimed += 1;
+        let (heading, image) = (self.plan.heading, self.plan.images[row]);
+        Claim { sequence: self.sequence, heading, row, image, place: self.canvas.lend() }
     }
 }
 
 impl State {
-    /// Opens the next batch of the agenda in spare memory, or notes the agenda's end.
-    fn open(&mut self) {
-        let (Some(loaded), Some(mut rows)) = (self.spare.pop(), self.spare_rows.pop()) else { return };
-        rows.images.clear();
-        match self.agenda.next(&mut rows.images) {
-            Some(heading) => {
-                if rows.rows.len() < rows.images.len() {
-                    rows.rows.resize_with(rows.images.len(), Row::default);
-                }
-                self.open.push(Slot { sequence: self.next_open, heading, rows, claimed: 0, done: 0, loaded });
-                self.next_open += 1;
-            }
-            None => {
-                self.ended = true;
-                self.spare.push(loaded);
-                self.spare_rows.push(rows);
-            }
+    /// Opens the next batch of the agenda in spare memory, with `values` for an image, or notes the agenda's end.
+    fn open(&mut self, values: usize) {
+        while self.planned.len() <= ANNOUNCED {
+            let mut images = self.spare_lists.pop().unwrap_or_default();
+            images.clear();
+            let Some(heading) = self.agenda.next(&mut images) else { break };
+            self.to_announce.extend(&images);
+            self.planned.push_back(Plan { heading, images });
         }
+        let Some(plan) = self.planned.pop_front() else {
+            self.ended = true;
+            return;
+        };
+        let Some(loaded) = self.spare.pop() else {
+            self.planned.push_front(plan);
+            return;
+        };
+        let canvas = Canvas::new(loaded, values);
+        self.open.push(Slot { sequence: self.next_open, plan, errors: Vec::new(), claimed: 0, done: 0, canvas });
+        self.next_open += 1;
     }
 }
 
