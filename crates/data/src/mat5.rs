@@ -10,8 +10,8 @@ use std::io::Read;
 /// Structs and cells deeper than this are a trap.
 const MOST_DEPTH: usize = 16;
 
-/// The most that a compressed variable may unpack to.
-const MOST_UNPACKED: u64 = 64 << 20;
+/// The most that a file's compressed variables together may unpack to.
+const MOST_UNPACKED: u64 = 32 << 20;
 
 /// More dimensions than any array of interest has.
 const MOST_DIMENSIONS: usize = 32;
@@ -49,12 +49,13 @@ pub(crate) fn read(file: &[u8]) -> Result<Vec<(String, Value)>, String> {
         _ => return Err("it is no MAT file of level 5: bytes 126 and 127 are not IM or MI".into()),
     };
     let mut elements = Elements { bytes: file, at: 128, big };
-    let mut variables = Vec::new();
+    let (mut variables, mut room) = (Vec::new(), MOST_UNPACKED);
     while elements.at < file.len() {
         let element = elements.next()?;
         match element.kind {
             Type::Compressed => {
-                let bytes = unpack(element.bytes).map_err(|e| format!("byte {}: a compressed variable: {e}", element.at))?;
+                let bytes =
+                    unpack(element.bytes, &mut room).map_err(|e| format!("byte {}: a compressed variable: {e}", element.at))?;
                 let inner = Elements { bytes: &bytes, at: 0, big }.next();
                 let matrix = inner.and_then(|inner| inner.matrix(big, 0));
                 variables.push(matrix.map_err(|e| format!("in the compressed variable at byte {}: {e}", element.at))?);
@@ -67,13 +68,12 @@ pub(crate) fn read(file: &[u8]) -> Result<Vec<(String, Value)>, String> {
     Ok(variables)
 }
 
-fn unpack(bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn unpack(bytes: &[u8], room: &mut u64) -> Result<Vec<u8>, String> {
     let mut unpacked = Vec::new();
-    let mut reader = flate2::read::ZlibDecoder::new(bytes).take(MOST_UNPACKED + 1);
+    let mut reader = flate2::read::ZlibDecoder::new(bytes).take(*room + 1);
     reader.read_to_end(&mut unpacked).map_err(|error| error.to_string())?;
-    if unpacked.len() as u64 > MOST_UNPACKED {
-        return Err(format!("it unpacks to more than {MOST_UNPACKED} bytes"));
-    }
+    let left = room.checked_sub(unpacked.len() as u64);
+    *room = left.ok_or_else(|| format!("with it, the file unpacks to more than {MOST_UNPACKED} bytes"))?;
     Ok(unpacked)
 }
 

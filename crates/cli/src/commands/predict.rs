@@ -104,7 +104,7 @@ impl Answer<'_> {
     fn line(&self, probabilities: &[f32]) -> String {
         let one = |(label, p): (usize, f32)| {
             let mut one = json!({ "class": self.classes[label], "probability": p });
-            if let Some(words) = self.words.get(label) {
+            if let Some(words) = self.words.get(label).filter(|words| !words.is_empty()) {
                 one["words"] = words.as_str().into();
             }
             one
@@ -193,5 +193,25 @@ impl Source for Inputs {
             Input::File(path) => data::fetch_file(path, self.exif, buffer),
             Input::Scene(scene) => self.scenes.val.fetch(*scene, buffer),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_shown_with_their_first_word() {
+        let classes = ["n01440764".to_string(), "mine".into()];
+        let words = ["tench, Tinca tinca".to_string(), String::new()];
+        let answer = Answer { name: "a.jpg", truth: None, classes: &classes, words: &words };
+        let bars = answer.bars(&[0.25, 0.75]);
+        let rows: Vec<&str> = bars.lines().collect();
+        assert!(rows[0] == "a.jpg" && rows[1].starts_with("  mine             "), "{bars}");
+        assert!(rows[2].starts_with("  n01440764 tench  "), "{bars}");
+        let line: serde_json::Value = serde_json::from_str(&answer.line(&[0.25, 0.75])).expect("JSON");
+        assert_eq!((line["top"][0].get("words"), &line["top"][1]["words"]), (None, &"tench, Tinca tinca".into()));
+        let unworded = Answer { words: &[], ..answer };
+        assert!(unworded.bars(&[0.25, 0.75]).contains("  n01440764  "));
     }
 }

@@ -11,7 +11,8 @@ const WNIDS: [&str; 3] = ["n01440764", "n02084071", "n04347754"];
 /// A photograph of one colour, mostly.
 fn photo(class: usize, number: usize) -> Vec<u8> {
     let colour = [[200, 30, 30], [30, 180, 40], [30, 30, 200]][class];
-    let rgb: Vec<u8> = (0..12 * 12).flat_map(|i| if (i + number) % 11 == 0 { [number as u8 * 9; 3] } else { colour }).collect();
+    let rgb: Vec<u8> =
+        (0..12 * 12).flat_map(|i| if (i + number).is_multiple_of(11) { [number as u8 * 9; 3] } else { colour }).collect();
     let mut file = Vec::new();
     jpeg_encoder::Encoder::new(&mut file, 95).encode(&rgb, 12, 12, jpeg_encoder::ColorType::Rgb).expect("memory takes a JPEG");
     file

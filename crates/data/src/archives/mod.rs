@@ -19,7 +19,7 @@ use crate::tar::{Fault, Index, ReadAt};
 use crate::{Error, Result};
 
 pub(crate) use kept::KEPT;
-pub(crate) use source::{Archived, Lying};
+pub(crate) use source::{Archived, Labelled, Lying};
 
 use kept::{Kept, Stamp};
 

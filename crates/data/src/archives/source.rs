@@ -32,16 +32,19 @@ impl Lying {
     }
 }
 
+/// An image and its label.
+pub(crate) type Labelled = (Lying, u32);
+
 /// Labelled members of archives.
 pub(crate) struct Archived {
     archives: Arc<Vec<Archive>>,
-    images: Vec<(Lying, u32)>,
+    images: Vec<Labelled>,
     exif: bool,
 }
 
 impl Archived {
     /// These members with these labels, in this order.
-    pub(crate) fn new(archives: Arc<Vec<Archive>>, images: Vec<(Lying, u32)>, exif: bool) -> Archived {
+    pub(crate) fn new(archives: Arc<Vec<Archive>>, images: Vec<Labelled>, exif: bool) -> Archived {
         Archived { archives, images, exif }
     }
 }

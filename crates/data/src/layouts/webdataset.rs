@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::folders::{VALIDATION, entries, has_folders};
 use super::{OpenOptions, name_of, read_text, split};
-use crate::archives::{self, Archive, Archived, Lying};
+use crate::archives::{self, Archive, Archived, Labelled, Lying};
 use crate::error::count;
 use crate::{Dataset, Error, Result};
 
@@ -125,7 +125,7 @@ fn dataset(path: &Path, shards: Shards, options: &OpenOptions) -> Result<Dataset
 }
 
 /// Some images of each class to validate on; the order stays.
-fn divide(images: Vec<(Lying, u32)>, classes: usize, options: &OpenOptions) -> (Vec<(Lying, u32)>, Vec<(Lying, u32)>) {
+fn divide(images: Vec<Labelled>, classes: usize, options: &OpenOptions) -> (Vec<Labelled>, Vec<Labelled>) {
     let mut by_class = vec![Vec::new(); classes];
     for (i, (_, label)) in images.iter().enumerate() {
         by_class[*label as usize].push(i);
@@ -135,7 +135,7 @@ fn divide(images: Vec<(Lying, u32)>, classes: usize, options: &OpenOptions) -> (
         split::divide(images, number, options).1.into_iter().for_each(|i| is_val[i] = true);
     }
     let (train, val): (Vec<_>, Vec<_>) = images.into_iter().zip(is_val).partition(|(_, is_val)| !is_val);
-    let images = |part: Vec<((Lying, u32), bool)>| part.into_iter().map(|(image, _)| image).collect();
+    let images = |part: Vec<(Labelled, bool)>| part.into_iter().map(|(image, _)| image).collect();
     (images(train), images(val))
 }
 
@@ -150,7 +150,7 @@ struct Sample {
 }
 
 /// The labelled images of some shards, in the order of shards and members.
-fn samples(shards: &[PathBuf], notes: &mut Vec<String>) -> Result<(Arc<Vec<Archive>>, Vec<(Lying, u32)>)> {
+fn samples(shards: &[PathBuf], notes: &mut Vec<String>) -> Result<(Arc<Vec<Archive>>, Vec<Labelled>)> {
     let archives = Arc::new(archives::open(shards, false, notes)?);
     let mut images = Vec::new();
     let (mut unlabelled, mut example) = (0, None);
