@@ -39,8 +39,11 @@ fn photo(number: u8) -> Vec<u8> {
     file
 }
 
+/// A name and its bytes.
+type File = (String, Vec<u8>);
+
 /// Training images as the archives have them: neither classes nor images sorted.
-fn train(year: u16) -> Vec<(&'static str, Vec<(String, Vec<u8>)>)> {
+fn train(year: u16) -> Vec<(&'static str, Vec<File>)> {
     let cut = { photo(7)[..photo(7).len() / 2].to_vec() };
     let name = |wnid: &str, number: u32| format!("{wnid}_{number}.JPEG");
     let images =
@@ -63,11 +66,11 @@ const TRAIN: [(&str, u32); 6] = [
 ];
 
 /// Validation images in the order of an archive, which is not that of their names.
-fn val(year: u16) -> Vec<(String, Vec<u8>)> {
+fn val(year: u16) -> Vec<File> {
     [4u8, 1, 6, 2, 3, 5].map(|n| (format!("ILSVRC{year}_val_{n:08}.JPEG"), photo(100 + n))).to_vec()
 }
 
-fn devkit(year: u16) -> Vec<(String, Vec<u8>)> {
+fn devkit(year: u16) -> Vec<File> {
     let folder = if year == 2012 { "ILSVRC2012_devkit_t12" } else { "devkit-1.0" };
     vec![
         (format!("{folder}/readme.txt"), b"read me".to_vec()),
