@@ -1,15 +1,16 @@
 //! `--data DIR`, and how its pictures are read.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use data::{BadImages, Content, Dataset, LabelOrder, OpenOptions, Source};
+use data::{BadImages, Content, Dataset, LabelOrder, OpenOptions, Quarantine, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Failure, Result};
 
 /// how images are read.
 #[derive(Args, Clone, Serialize, Deserialize)]
@@ -32,7 +33,16 @@ pub(crate) struct Reading {
     #[arg(long, value_name = "sorted|devkit")]
     #[serde(default, with = "as_text")]
     label_order: Option<LabelOrder>,
+    /// Leave out the images that this list names, as `alexnet data check` writes it
+    #[arg(long, value_name = "FILE")]
+    quarantine: Option<PathBuf>,
+    /// What the list was when a run began: a change is noticed.
+    #[arg(skip)]
+    quarantine_digest: Option<String>,
 }
+
+/// A list in the data set's folder that is likely meant for `--quarantine`.
+const LIKELY_LIST: &str = "quarantine.txt";
 
 /// A choice by the name that it has on the command line.
 mod as_text {
@@ -61,7 +71,48 @@ impl Reading {
             bad_images: self.bad_images.or(earlier.bad_images),
             no_exif_rotation: self.no_exif_rotation || earlier.no_exif_rotation,
             label_order: self.label_order.or(earlier.label_order),
+            quarantine_digest: if self.quarantine.is_some() { None } else { earlier.quarantine_digest.clone() },
+            quarantine: self.quarantine.or_else(|| earlier.quarantine.clone()),
         }
+    }
+
+    /// How a check reads: `without` is its list of images to leave out.
+    pub(crate) fn of_check(val_fraction: Option<f64>, no_exif_rotation: bool, without: Option<PathBuf>) -> Reading {
+        let (loader_threads, bad_images, label_order, quarantine_digest) = (None, None, None, None);
+        Reading {
+            loader_threads,
+            val_fraction,
+            bad_images,
+            no_exif_rotation,
+            label_order,
+            quarantine: without,
+            quarantine_digest,
+        }
+    }
+
+    /// For a run that begins: the list by its absolute path, and what it is now.
+    pub(crate) fn settled(mut self) -> Result<Reading> {
+        if let Some(path) = &mut self.quarantine {
+            self.quarantine_digest = Some(Quarantine::read(path)?.digest());
+            *path = fs::canonicalize(&*path).context(|| path.display().to_string())?;
+        }
+        Ok(self)
+    }
+
+    /// For a run that goes on: its images and labels are those that it began with, wherever its list and its data lie now.
+    pub(crate) fn resuming(self, run: &Reading) -> Result<Reading> {
+        if run.quarantine.is_none() && self.quarantine.is_some() {
+            let message = "--quarantine leaves out images that this run began with";
+            return Err(Failure::usage(message, "resume without it, or begin a new run: `alexnet train --quarantine FILE`"));
+        }
+        let quarantine = self.quarantine.or_else(|| run.quarantine.clone());
+        let label_order = self.label_order.or(run.label_order);
+        Ok(Reading { quarantine, quarantine_digest: run.quarantine_digest.clone(), label_order, ..self })
+    }
+
+    /// For other data than a run's: neither its list nor its order of labels is of any meaning there.
+    pub(crate) fn elsewhere(&self) -> Reading {
+        Reading { quarantine: None, quarantine_digest: None, label_order: None, ..self.clone() }
     }
 
     /// The data set in a folder, or the built-in one. Neither depends on a run's seed, so that runs can be compared.
@@ -70,9 +121,30 @@ impl Reading {
         let val_fraction = self.val_fraction.unwrap_or(usual.val_fraction);
         let label_order = self.label_order.unwrap_or_default();
         let options = OpenOptions { val_fraction, exif: !self.no_exif_rotation, label_order, ..usual };
-        match folder {
-            Some(folder) => Ok(data::open(folder, &options)?),
-            None => Ok(built_in()),
+        let mut dataset = match folder {
+            Some(folder) => data::open(folder, &options)?,
+            None => built_in(),
+        };
+        if let Some(path) = &self.quarantine {
+            return Ok(self.listed(path)?.apply(dataset, folder)?);
+        }
+        if folder.is_some_and(|folder| folder.join(LIKELY_LIST).is_file()) {
+            dataset
+                .notes
+                .push(format!("`{LIKELY_LIST}` in it is not read: a list of images to leave out is named by --quarantine"));
+        }
+        Ok(dataset)
+    }
+
+    /// The list at `path`, which is still what it was.
+    fn listed(&self, path: &Path) -> Result<Quarantine> {
+        let list = Quarantine::read(path)?;
+        match &self.quarantine_digest {
+            Some(digest) if *digest != list.digest() => Err(Failure::failed(
+                format!("{} names other images than when the run began", path.display()),
+                "restore the list; or begin a new run with it, or evaluate with --quarantine FILE",
+            )),
+            _ => Ok(list),
         }
     }
 
@@ -98,7 +170,7 @@ pub(crate) fn titled(class: &str, words: &[String], label: usize) -> String {
     if first.is_empty() { class.into() } else { format!("{class} {first}") }
 }
 
-fn fraction(text: &str) -> Result<f64, String> {
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(fraction) if (0.0..1.0).contains(&fraction) => Ok(fraction),
         _ => Err("a fraction is at least 0 and below 1".into()),

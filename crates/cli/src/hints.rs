@@ -87,6 +87,8 @@ fn of_data(error: &data::Error) -> Advice {
         BadImages { .. } => failed("repair or remove these files, or go on without them: `--bad-images skip`"),
         AllBad { .. } => failed("none of the files could be read: check that they are JPEG, PNG, WebP or BMP images"),
         Empty { .. } => failed("the data set needs images in both its training and its validation folder"),
+        Quarantine { .. } => failed("give a list that `alexnet data check DIR --quarantine FILE` wrote"),
+        QuarantinedClasses { .. } => failed("put good images into these classes, remove the classes, or shorten the list"),
         Preprocessing(_) => {
             usage("choose a recipe that suits the net's input with --recipe, or edit one: `alexnet recipe scenes > my.toml`")
         }

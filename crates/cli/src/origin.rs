@@ -40,9 +40,12 @@ impl Origin {
     /// The data folder and the options to use now: those given now, else those of the run in `run`.
     pub(crate) fn of_run(run: &Path, data: Option<&Path>, reading: &Reading) -> Result<Origin> {
         match (Origin::read(run), data) {
-            (Ok(origin), data) => {
-                Ok(Origin { data: data.map(Path::to_path_buf).or(origin.data), reading: reading.clone().or(&origin.reading) })
+            (Ok(origin), Some(data)) => {
+                let same = fs::canonicalize(data).ok() == origin.data;
+                let earlier = if same { origin.reading } else { origin.reading.elsewhere() };
+                Ok(Origin { data: Some(data.to_path_buf()), reading: reading.clone().or(&earlier) })
             }
+            (Ok(origin), None) => Ok(Origin { data: origin.data, reading: reading.clone().or(&origin.reading) }),
             (Err(_), Some(data)) => Ok(Origin { data: Some(data.to_path_buf()), reading: reading.clone() }),
             (Err(failure), None) => Err(failure),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use data::{Dataset, Preprocessing, Source};
+use data::{Cache, Dataset, Preprocessing, Source};
 use net::{Mode, Net};
 use report::{Console, Files, Style, format};
 use train::{Curve, Event, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
@@ -31,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) notes: Vec<String>,
     /// Whether to memorise one batch first.
     pub(crate) memorise: bool,
+    /// How much memory images are kept in.
+    pub(crate) cache: Cache,
     /// Whether the size of a step's passes is chosen by the memory that there is.
     pub(crate) choose_passes: bool,
 }
@@ -79,7 +81,7 @@ pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
         revision: env!("ALEXNET_REVISION").into(),
     };
     let stop = interrupt::flag("the step is finished and a checkpoint is written")?;
-    let dataset = in_memory(&job.dataset, &job.recipe.preprocessing);
+    let dataset = in_memory(&job.dataset, &job.recipe.preprocessing, job.cache);
     let began = Instant::now();
     let memorised = if job.memorise { memorise(job, &dataset, &engine, &config, &mut listeners, &stop) } else { Ok(()) };
     let outcome = memorised.and_then(|()| Ok(train::run(&mut executor, &dataset, &config, &mut listeners, &stop)?));
@@ -130,8 +132,9 @@ impl Job {
         let Job { net, recipe, dataset, .. } = self;
         let mut bytes = engine.memory_bytes(net, images, Mode::Train)?;
         bytes += pixel_bytes(net, LOADED * recipe.batch + (LOADED + 1) * images) + 2 * parameter_bytes(net);
-        for source in [&dataset.train, &dataset.val] {
-            bytes += data::cached_bytes(source.len(), &recipe.preprocessing, data::CACHE_BYTES) as u64;
+        let caches = caches(dataset, &recipe.preprocessing, self.cache);
+        for (source, cache) in [&dataset.train, &dataset.val].into_iter().zip(caches) {
+            bytes += cache.holds(source.len(), &recipe.preprocessing).1;
         }
         if self.memorise {
             bytes += engine.memory_bytes(&train::without_dropout(net)?, memorise_options(images).images, Mode::Train)?;
@@ -146,10 +149,22 @@ fn memorise_options(images: usize) -> MemoriseOptions {
     MemoriseOptions { images: images.min(usual.images), ..usual }
 }
 
-/// The same data set; where it is small, each image is decoded once.
-fn in_memory(dataset: &Dataset, preprocessing: &Preprocessing) -> Dataset {
-    let keep = |source: &Arc<dyn Source>| data::cached(Arc::clone(source), preprocessing, data::CACHE_BYTES);
-    Dataset { train: keep(&dataset.train), val: keep(&dataset.val), ..dataset.clone() }
+/// The same data set; of as many images as `cache` holds, each is decoded once.
+fn in_memory(dataset: &Dataset, preprocessing: &Preprocessing, cache: Cache) -> Dataset {
+    let [train, val] = caches(dataset, preprocessing, cache);
+    let keep = |source: &Arc<dyn Source>, cache| data::cached(Arc::clone(source), preprocessing, cache);
+    Dataset { train: keep(&dataset.train, train), val: keep(&dataset.val, val), ..dataset.clone() }
+}
+
+/// What of the budget is for training and for validation images: the former come first.
+fn caches(dataset: &Dataset, preprocessing: &Preprocessing, cache: Cache) -> [Cache; 2] {
+    match cache {
+        Cache::Small => [Cache::Small; 2],
+        Cache::Bytes(budget) => {
+            let (_, taken) = cache.holds(dataset.train.len(), preprocessing);
+            [cache, Cache::Bytes(budget - taken)]
+        }
+    }
 }
 
 /// The self-test. It has an executor of its own, because it runs the net without dropout.
@@ -254,7 +269,7 @@ fn conclude(outcome: &Outcome, job: &Job, run: &Path, common: &Common, console: 
 }
 
 /// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }

@@ -6,30 +6,50 @@ use std::sync::{Arc, OnceLock};
 use crate::scratch::Scratch;
 use crate::{Content, Fit, Preprocessing, Result, Source};
 
-/// A budget for [`cached`] that holds 50,000 images of 32 × 32, or 20,000 of 64 × 64.
-pub const CACHE_BYTES: usize = 256 << 20;
-
-/// Bytes that [`cached`] keeps of `images` images with that budget; 0 where it keeps none.
-pub fn cached_bytes(images: usize, preprocessing: &Preprocessing, budget_bytes: usize) -> usize {
-    let bytes = preprocessing.stored.saturating_mul(preprocessing.stored).saturating_mul(3).saturating_mul(images);
-    if preprocessing.fit == Fit::ShorterSide || bytes > budget_bytes { 0 } else { bytes }
+/// How much memory images may be kept in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// 256 MiB where all images fit into that, else nothing: 50,000 images of 32 × 32 do, or 20,000 of 64 × 64.
+    #[default]
+    Small,
+    /// So many bytes, for as many images as fit.
+    Bytes(u64),
 }
 
-/// A source that keeps every image at its stored size once it was read; or `source` itself where all images together would
-/// take more than `budget_bytes`, or are not kept as squares. What the preprocessing makes of the images stays the same
-/// bit for bit.
-pub fn cached(source: Arc<dyn Source>, preprocessing: &Preprocessing, budget_bytes: usize) -> Arc<dyn Source> {
-    if cached_bytes(source.len(), preprocessing, budget_bytes) == 0 {
+/// The budget of [`Cache::Small`].
+const SMALL_BYTES: u64 = 256 << 20;
+
+impl Cache {
+    /// How many of `images` images are kept at their stored size, and the bytes that they take.
+    pub fn holds(self, images: usize, p: &Preprocessing) -> (usize, u64) {
+        let each = 3 * (p.stored as u64).pow(2);
+        let fitting = |budget: u64| (budget / each.max(1)).min(images as u64);
+        let kept = match self {
+            // Those that are not kept as squares are of any size.
+            _ if p.fit == Fit::ShorterSide => 0,
+            Cache::Small if fitting(SMALL_BYTES) < images as u64 => 0,
+            Cache::Small => images as u64,
+            Cache::Bytes(budget) => fitting(budget),
+        };
+        (kept as usize, kept * each)
+    }
+}
+
+/// A source that keeps the first images at their stored size once they were read, as many as `cache` holds; or `source` itself
+/// where that is none. What the preprocessing makes of the images stays the same bit for bit.
+pub fn cached(source: Arc<dyn Source>, p: &Preprocessing, cache: Cache) -> Arc<dyn Source> {
+    let (kept, _) = cache.holds(source.len(), p);
+    if kept == 0 {
         return source;
     }
-    let squares = (0..source.len()).map(|_| OnceLock::new()).collect();
-    Arc::new(Cached { source, preprocessing: preprocessing.clone(), squares })
+    let squares = (0..kept).map(|_| OnceLock::new()).collect();
+    Arc::new(Cached { source, preprocessing: p.clone(), squares })
 }
 
 struct Cached {
     source: Arc<dyn Source>,
     preprocessing: Preprocessing,
-    /// `[side, side, 3]` each.
+    /// Of the first images, `[side, side, 3]` each.
     squares: Vec<OnceLock<Box<[u8]>>>,
 }
 
@@ -59,8 +79,10 @@ impl Source for Cached {
 
     fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
         let (width, height) = (self.preprocessing.stored, self.preprocessing.stored);
-        if let Some(rgb) = self.squares[index].get() {
-            return Ok(Content::Pixels { width, height, rgb });
+        match self.squares.get(index).map(OnceLock::get) {
+            None => return self.source.fetch(index, buffer),
+            Some(Some(rgb)) => return Ok(Content::Pixels { width, height, rgb }),
+            Some(None) => {}
         }
         if let Some(rgb) = self.keep(index, self.source.fetch(index, buffer)?) {
             return Ok(Content::Pixels { width, height, rgb });

@@ -115,6 +115,22 @@ pub enum Error {
         /// `learn from`, `measure`.
         purpose: &'static str,
     },
+    /// A list of images to leave out that is none.
+    #[error("{} is no list of images: expected a path a line, found {found}", path.display())]
+    Quarantine {
+        /// The list.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// A list of images to leave out that leaves nothing of a class to learn from.
+    #[error("{} leaves {} without training images: {}", path.display(), count(classes.len(), "class", "classes"), some(classes))]
+    QuarantinedClasses {
+        /// The list.
+        path: PathBuf,
+        /// The classes, sorted.
+        classes: Vec<String>,
+    },
     /// A share of validation images that is none.
     #[error("a validation share of {0} is not in [0, 1)")]
     Split(f64),

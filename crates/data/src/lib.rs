@@ -3,7 +3,8 @@
 //! [`open`] finds the class folders of a data set, [`decode`] turns a file's bytes into RGB, [`Preprocessing`] says how an
 //! image becomes the numbers that a net sees, [`Statistics`] holds what was measured on the training images, a
 //! [`Pipeline`] is the three put together, and [`TrainLoader`] and [`EvalLoader`] fill a ring of batches ahead of their
-//! reader. [`scenes`] is a data set that needs no files.
+//! reader. [`scenes`] is a data set that needs no files. [`check`] looks at every image and says what is wrong or unusual, and
+//! a [`Quarantine`] leaves images out.
 //!
 //! Every random choice is a function of the seed, the epoch and the image (`net::random`), so the number of threads
 //! changes nothing but the speed. Nothing here knows a network or an engine.
@@ -11,6 +12,7 @@
 mod archives;
 mod bad;
 mod cached;
+pub mod check;
 mod decode;
 mod eigen;
 mod error;
@@ -21,6 +23,7 @@ mod loader;
 mod mat5;
 mod pipeline;
 mod preprocessing;
+mod quarantine;
 mod resize;
 pub mod scenes;
 mod scratch;
@@ -30,14 +33,16 @@ mod synsets;
 mod tar;
 
 pub use bad::{BadImage, BadImages};
-pub use cached::{CACHE_BYTES, cached, cached_bytes};
-pub use decode::{Fault, decode};
+pub use cached::{Cache, cached};
+pub use decode::probe::{Colour, Header, probe};
+pub use decode::{Fault, Format, decode};
 pub use error::Error;
 pub use layouts::{LabelOrder, OpenOptions, open};
 pub use list::list_images;
 pub use loader::{EvalLoader, Loaded, LoaderOptions, Stages, TrainLoader};
 pub use pipeline::{Pipeline, Views};
 pub use preprocessing::{Channels, ColourNoise, Fit, Mean, Order, Preprocessing, Std};
+pub use quarantine::{Quarantine, quarantine_line};
 pub use resize::{Filter, Part, Region, Resizer};
 pub use source::{Content, Dataset, Image, Source, fetch_file};
 pub use statistics::Statistics;

@@ -7,7 +7,7 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::sync::{Arc, Mutex};
 
 use data::{
-    BadImages, CACHE_BYTES, Error, EvalLoader, Fit, LoaderOptions, Mean, Order, Pipeline, Preprocessing, Source, Statistics,
+    BadImages, Cache, Error, EvalLoader, Fit, LoaderOptions, Mean, Order, Pipeline, Preprocessing, Source, Statistics,
     TrainLoader, Views, cached,
 };
 use net::Shape;
@@ -58,9 +58,17 @@ fn threads_slots_and_caching_change_nothing() {
     for (threads, slots) in [(2, 2), (3, 5), (8, 3)] {
         assert!(run(&source, threads, slots) == expected, "{threads} threads, {slots} slots");
     }
-    let kept = cached(source.clone(), pipeline.preprocessing(), CACHE_BYTES);
-    assert!(run(&kept, 2, 3) == expected, "cached");
-    assert!(run(&kept, 3, 3) == expected, "cached, from memory");
+    // All of them, and twelve and a half of 588 bytes.
+    for cache in [Cache::Small, Cache::Bytes(7350)] {
+        let kept = cached(source.clone(), pipeline.preprocessing(), cache);
+        assert!(run(&kept, 2, 3) == expected, "{cache:?}");
+        assert!(run(&kept, 3, 3) == expected, "{cache:?}, from memory");
+    }
+    let holds = |cache: Cache| cache.holds(37, pipeline.preprocessing());
+    assert_eq!(
+        (holds(Cache::Small), holds(Cache::Bytes(7350)), holds(Cache::Bytes(587))),
+        ((37, 37 * 588), (12, 12 * 588), (0, 0))
+    );
 }
 
 #[test]
@@ -211,7 +219,7 @@ fn a_wrong_size_is_a_bad_image() {
     let source: Arc<dyn Source> = Arc::new(Pictures { images: 30, side: 12, square: false, bad: vec![] });
     let p = Preprocessing { fit: Fit::AsIs, mean: Mean::None, colour_noise: None, ..paper(12) };
     let pipeline = Arc::new(Pipeline::new(p, Statistics::default(), INPUT).expect("fits"));
-    let source = cached(source, pipeline.preprocessing(), CACHE_BYTES);
+    let source = cached(source, pipeline.preprocessing(), Cache::Small);
     let mut loader = TrainLoader::start(source, pipeline, options(4, 2, BadImages::Stop), 0, 0);
     let error = (0..8).find_map(|_| loader.next().map(|loaded| loader.give_back(loaded)).err()).expect("some are not 12 × 12");
     assert!(error.bad_image().is_some_and(|b| b.reason.contains("12 × 12")), "{error}");

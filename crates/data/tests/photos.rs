@@ -4,6 +4,7 @@ use std::ops::ControlFlow::Continue;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use data::check::{self, Kind};
 use data::{BadImages, OpenOptions, Preprocessing, Statistics};
 
 /// The folder of 1000 photos, unpacked beside the build's output once.
@@ -47,4 +48,10 @@ fn a_thousand_photos_are_read_and_none_is_bad() {
     for (mean, known) in statistics.mean.iter().zip([123.7, 116.3, 103.5]) {
         assert!((mean - known).abs() < 5.0 * 30.0 / 1000f32.sqrt(), "{:?}", statistics.mean);
     }
+    let report = check::run(&dataset, 2, &mut |_, _| Continue(())).expect("a report");
+    let found: Vec<(Kind, usize)> =
+        Kind::all().map(|kind| (kind, report.of_kind(kind).len())).filter(|(_, images)| *images > 0).collect();
+    // As Pillow says; the shorter sides too.
+    assert_eq!(found, [(Kind::Grey, 23), (Kind::Rotated, 1)]);
+    assert_eq!(report.sides(), Some([56, 374, 1600]));
 }

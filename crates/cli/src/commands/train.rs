@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use data::Dataset;
+use data::{Cache, Dataset};
 use net::{Net, Precision};
 use report::format;
 use train::{LayerRate, Recipe, recipe_for};
@@ -61,6 +61,9 @@ pub(crate) struct Train {
     /// First memorise one batch, as a test that net, rate and data are sound
     #[arg(long)]
     memorise: bool,
+    /// Memory for images kept decoded from epoch to epoch, in MiB: as many as fit [default: 256 where all fit, else none]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(..=1 << 24))]
+    cache: Option<u32>,
     #[command(flatten)]
     reading: Reading,
 }
@@ -116,7 +119,8 @@ impl Train {
         // What is cheap to check comes first.
         let asked = self.net.as_deref().map(nets::resolve).transpose()?;
         let recipe = self.recipe_for(asked.as_ref())?;
-        let dataset = self.reading.open(self.data.as_deref())?;
+        let reading = self.reading.clone().settled()?;
+        let dataset = reading.open(self.data.as_deref())?;
         let asked = asked.map_or_else(|| Net::preset(&recipe.net), Ok)?;
         let net = recipe.net_for(Some(asked.clone()), dataset.classes.len())?;
         let recipe = self.changes.apply(recipe)?;
@@ -140,10 +144,11 @@ impl Train {
             recipe,
             dataset,
             data: self.data.clone(),
-            reading: self.reading.clone(),
+            reading,
             place,
             notes,
             memorise: self.memorise,
+            cache: self.cache(),
             choose_passes: self.changes.batch == Some(Images::Auto),
         })
     }
@@ -158,11 +163,20 @@ impl Train {
         }
     }
 
+    /// How much memory images are kept in.
+    fn cache(&self) -> Cache {
+        self.cache.map_or(Cache::Small, |mib| Cache::Bytes(u64::from(mib) << 20))
+    }
+
     /// A run that goes on.
     fn resumed(&self, run: Option<&Path>) -> Result<Job> {
         let run = run.map_or_else(training::newest_run, |run| Ok(run.to_path_buf()))?;
         let (net, recipe) = (train::read_net(&run)?, train::read_recipe(&run)?);
-        let Origin { data, reading } = Origin::of_run(&run, self.data.as_deref(), &self.reading)?;
+        let Origin { data, mut reading } = Origin::of_run(&run, self.data.as_deref(), &self.reading)?;
+        // A run whose memory of its data is lost has --data instead.
+        if let Ok(origin) = Origin::read(&run) {
+            reading = reading.resuming(&origin.reading)?;
+        }
         let dataset: Dataset = reading.open(data.as_deref())?;
         Ok(Job {
             net,
@@ -173,6 +187,7 @@ impl Train {
             place: Place::Resume { run, fall_back: self.fall_back },
             notes: Vec::new(),
             memorise: false,
+            cache: self.cache(),
             choose_passes: false,
         })
     }

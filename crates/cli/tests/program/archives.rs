@@ -92,6 +92,11 @@ fn words_travel_from_the_devkit_to_a_prediction() {
         &fs::read_to_string(place.path("tables/per-class.csv")).expect("there"),
         &["n01440764,2,2,2,0,0,\"tench, Tinca tinca\"\n"],
     );
+    // Wherever the data is now, the run's labels are what they were; of other data only the classes' names matter.
+    fs::rename(place.path("imagenet"), place.path("moved")).expect("moved");
+    alexnet!("train", "--resume", place.path("run"), "--data", place.path("moved")).ok();
+    contains(&evaluate().and(["--data"]).and([place.path("moved")]).ok().out, &["6 of 6"]);
+    contains(&evaluate().and(["--data"]).and([place.path("photos")]).fails(1), &["the net was not trained on `7 green`"]);
     place.write("fish.jpg", photo(0, 3));
     let line = alexnet!("predict", "--weights", place.path("run"), "--json", place.path("fish.jpg")).ok().out;
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");

@@ -4,6 +4,7 @@ mod archives;
 mod bad_images;
 mod bad_texts;
 mod bench;
+mod check;
 mod checkpoints;
 mod commands;
 mod interrupt;

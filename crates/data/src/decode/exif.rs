@@ -18,6 +18,11 @@ impl Orientation {
             _ => Orientation::UPRIGHT,
         }
     }
+
+    /// 1 to 8.
+    pub(super) fn value(self) -> u8 {
+        self.0
+    }
 }
 
 /// The orientation tag of a TIFF structure's first directory.

@@ -11,6 +11,7 @@ mod bmp;
 mod exif;
 mod jpeg;
 mod png;
+pub(crate) mod probe;
 mod webp;
 
 use crate::{Content, Image, Part, Region, Result};
@@ -64,11 +65,15 @@ impl Fault {
 }
 
 /// The formats that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// JPEG, whatever its coding.
     Jpeg,
+    /// PNG.
     Png,
+    /// WebP, lossy or lossless.
     WebP,
+    /// Windows bitmap.
     Bmp,
 }
 
@@ -76,6 +81,16 @@ pub(crate) enum Format {
 pub(crate) const SNIFFED_BYTES: usize = 18;
 
 impl Format {
+    /// `JPEG`, `PNG`, `WebP`, `BMP`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Jpeg => "JPEG",
+            Format::Png => "PNG",
+            Format::WebP => "WebP",
+            Format::Bmp => "BMP",
+        }
+    }
+
     /// The format whose signature `bytes` begins with.
     pub(crate) fn sniff(bytes: &[u8]) -> Option<Format> {
         if bytes.starts_with(&[0xff, 0xd8, 0xff]) {

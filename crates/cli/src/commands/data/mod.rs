@@ -1,5 +1,6 @@
 //! `alexnet data …`: what can be done with a data set besides learning from it.
 
+mod check;
 mod info;
 
 use clap::{Args, Subcommand};
@@ -17,12 +18,14 @@ pub(crate) struct Data {
 #[derive(Subcommand)]
 enum Command {
     Info(info::Info),
+    Check(check::Check),
 }
 
 impl Data {
-    pub(crate) fn run(&self, _common: &Common) -> Result<()> {
+    pub(crate) fn run(&self, common: &Common) -> Result<()> {
         match &self.command {
             Command::Info(command) => command.run(),
+            Command::Check(command) => command.run(common),
         }
     }
 }
