@@ -78,6 +78,9 @@ fn of_data(error: &data::Error) -> Advice {
         Lacking { .. } => {
             failed("download it from where the data set is from, and put it there as it is; it need not be unpacked")
         }
+        OtherForm { instead, .. } => failed(instead.clone()),
+        Line { .. } => failed("correct that line, or remove it"),
+        Malformed { .. } => failed("fetch the file again, and compare its size or checksum with what its publisher states"),
         EmptyClass { .. } => failed("put images into that folder, or remove it"),
         UnknownClasses { .. } => failed("add these classes to the training folder, or remove them from the validation folder"),
         NoImages { .. } => failed("give image files, folders that hold some, or a pattern in quotes such as 'photos/*.jpg'"),

@@ -25,6 +25,34 @@ pub enum Error {
         /// What was found there.
         found: String,
     },
+    /// A path that is recognised and read in another form only: one image, an archive, pickles.
+    #[error("{} is no data set: {found}", path.display())]
+    OtherForm {
+        /// What was given.
+        path: PathBuf,
+        /// What it looks like.
+        found: String,
+        /// What to do about it.
+        instead: String,
+    },
+    /// A line of a list that is none of its kind.
+    #[error("{}:{line}: {message}", path.display())]
+    Line {
+        /// The list.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A file of a data set that is damaged, missing, or at odds with its neighbours.
+    #[error("{}: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
     /// A class folder without a single image.
     #[error("class `{class}` has no images: {} holds {found}", path.display())]
     EmptyClass {

@@ -1,6 +1,6 @@
 //! Images in, batches out.
 //!
-//! [`open`] finds the class folders of a data set, [`decode`] turns a file's bytes into RGB, [`Preprocessing`] says how an
+//! [`open`] recognises how a data set lies on the disk, [`decode`] turns a file's bytes into RGB, [`Preprocessing`] says how an
 //! image becomes the numbers that a net sees, [`Statistics`] holds what was measured on the training images, a
 //! [`Pipeline`] is the three put together, and [`TrainLoader`] and [`EvalLoader`] fill a ring of batches ahead of their
 //! reader. [`scenes`] is a data set that needs no files. [`check`] looks at every image and says what is wrong or unusual, and

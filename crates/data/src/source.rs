@@ -126,6 +126,8 @@ impl Content<'_> {
 pub struct Dataset {
     /// A folder's name, or `scenes`.
     pub name: String,
+    /// How it lies on the disk, in words: `class folders`, `CIFAR-10, binary`.
+    pub layout: &'static str,
     /// Class names; a label is an index into them.
     pub classes: Vec<String>,
     /// What the classes are called in words, such as `tench, Tinca tinca` for `n01440764`; one for each class, empty where
@@ -143,6 +145,7 @@ impl std::fmt::Debug for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dataset")
             .field("name", &self.name)
+            .field("layout", &self.layout)
             .field("classes", &self.classes.len())
             .field("train", &self.train.len())
             .field("val", &self.val.len())

@@ -32,8 +32,8 @@ Examples:
 pub(crate) struct Evaluate {
     #[command(flatten)]
     weights: Weights,
-    /// The data set's folder [default: the one that the run was trained on]
-    #[arg(long, value_name = "DIR")]
+    /// The data set [default: the one that the run was trained on]
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Views of each image whose probabilities are averaged: 1 or 10
     #[arg(long, value_name = "1|10", default_value = "1", value_parser = saved::views)]

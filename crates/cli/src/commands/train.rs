@@ -26,8 +26,9 @@ const LARGE: &str = "alexnet";
 #[command(after_help = "\
 Without --data, a small net learns the built-in images. With --data, the network
 of the paper learns yours: a folder for each class, DIR/train/<class>/* and
-DIR/val/<class>/*, or DIR/<class>/*, of which a tenth is held out. A run is kept
-in its directory: Ctrl-C stops it, --resume goes on where it stopped.
+DIR/val/<class>/*, or DIR/<class>/*, of which a tenth is held out; or what else
+`alexnet data info` knows. A run is kept in its directory: Ctrl-C stops it,
+--resume goes on where it stopped.
 
 Examples:
   alexnet train                       the built-in images, in minutes
@@ -38,8 +39,8 @@ Examples:
   alexnet train --resume runs/mine    after Ctrl-C, a crash, or a full disk
   alexnet train --resume              the same, with the newest run")]
 pub(crate) struct Train {
-    /// The data set's folder [default: the built-in images]
-    #[arg(long, value_name = "DIR")]
+    /// The data set [default: the built-in images]
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// A preset or a net's TOML file [default: scenes, or alexnet with --data]
     #[arg(long, value_name = "NAME|FILE")]

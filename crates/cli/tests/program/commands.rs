@@ -178,3 +178,26 @@ fn the_candidates_of_convolutions_are_timed() {
         assert_eq!(table.lines().filter(|line| line.starts_with(layer)).count(), 1, "{layer}:\n{plan}");
     }
 }
+
+#[test]
+fn data_info_says_what_a_path_is_read_as() {
+    let place = Place::new();
+    place.write("lists/train.txt", "a.bmp 0\nb.bmp 1\n");
+    place.write("lists/val.txt", "a.bmp 0\n");
+    place.write("lists/labels.txt", "cat\ndog\n");
+    let out = alexnet!("data", "info", place.path("lists")).ok().out;
+    assert_eq!(out, "lists: lists of paths and labels, 2 classes\ntrain   2 images\nval     1 image\n");
+    contains(&alexnet!("data", "info", place.path("lists"), "--json").ok().out, &[r#""layout":"lists of paths and labels""#]);
+    let refused = |path: &str, expected: &[&str]| {
+        let ran = alexnet!("data", "info", place.path(path)).run();
+        assert_eq!(ran.code, Some(1), "{ran}");
+        ran.error();
+        contains(&ran.err, expected);
+    };
+    place.write("set.zip", b"PK\x03\x04");
+    refused("set.zip", &["it is a file, a zip archive", "hint: unpack it, `unzip "]);
+    place.write("odd/x.csv", "");
+    refused("odd", &["it holds 1 file and no folders: 1 .csv", "CIFAR-10", "`path label`"]);
+    place.write("lists/train.txt", "a.bmp 0\nb.bmp\n");
+    refused("lists", &["train.txt:2: expected `path label`", "hint: correct that line"]);
+}

@@ -1,6 +1,5 @@
 //! Data sets that are folders of class folders.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,12 +7,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{OpenOptions, name_of, split};
+use super::files::Files;
+use super::split::{divide, split_note};
+use super::{OpenOptions, listing, name_of};
 use crate::decode::{Format, SNIFFED_BYTES};
 use crate::error::{count, some};
-use crate::{Content, Dataset, Error, Result, Source, fetch_file};
+use crate::{Dataset, Error, Result};
 
-/// What the validation folder may be called, the best first.
+/// What the validation folder may be called, the best first; lists and other files too.
 pub(super) const VALIDATION: [&str; 3] = ["val", "validation", "test"];
 
 /// Opens `path/train/CLASS/*` with `path/val/CLASS/*` (or `validation`, or `test`), or `path/CLASS/*`, which is split class
@@ -50,15 +51,16 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
         if let Some(folder) = validation
             && has_folders(&path.join(folder))?
         {
-            return Err(Error::Layout { path: path.into(), found: format!("there is `{folder}`, but no `train`") });
+            let found = format!("there is `{folder}`, but no `train`, in {}", listing(path));
+            return Err(Error::Layout { path: path.into(), found });
         }
         split(Scan::of(path, &mut notes)?, options, &mut notes)
     };
     let classes = train.names();
     let label = |name: &str| classes.partition_point(|class| class.as_str() < name) as u32;
-    let source = |scan: Scan| Arc::new(Folder::new(scan, label, options.exif));
+    let source = |scan: Scan| Arc::new(scan.files(label, options.exif));
     let (train, val) = (source(train), source(val));
-    Ok(Some(Dataset { name, classes, words: Vec::new(), train, val, notes }))
+    Ok(Some(Dataset { name, layout: "class folders", classes, words: Vec::new(), train, val, notes }))
 }
 
 /// Class folders and the images in them.
@@ -119,8 +121,10 @@ impl Scan {
         if classes.is_empty() {
             let found = match (loose_images, ignored.files) {
                 (0, 0) => "it is empty".into(),
-                (0, files) => format!("it holds {} and no folders", count(files, "file", "files")),
-                (images, _) => format!("it holds {} and no class folders", count(images, "image", "images")),
+                (0, files) => format!("it holds {} and no folders: {}", count(files, "file", "files"), listing(path)),
+                (images, _) => {
+                    format!("it holds {} and no class folders: {}", count(images, "image", "images"), listing(path))
+                }
             };
             return Err(Error::Layout { path: path.into(), found });
         }
@@ -132,6 +136,16 @@ impl Scan {
     /// The classes' names.
     pub(super) fn names(&self) -> Vec<String> {
         self.classes.iter().map(|class| class.name.clone()).collect()
+    }
+
+    /// The images as a source, class by class; `label` of each class's name.
+    pub(super) fn files(self, label: impl Fn(&str) -> u32, exif: bool) -> Files {
+        let mut files = Files::new(exif);
+        for class in self.classes {
+            let (folder, label) = (files.folder(class.path), label(&class.name));
+            class.files.into_iter().for_each(|file| files.push(folder, label, file));
+        }
+        files
     }
 
     fn images(&self) -> usize {
@@ -243,60 +257,11 @@ pub(super) fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) 
     let all = scan.images();
     let (mut train, mut val) = (Vec::new(), Vec::new());
     for (number, Class { name, path, files }) in scan.classes.into_iter().enumerate() {
-        let (kept, given) = split::divide(files, number, options);
+        let (kept, given) = divide(files, number as u32, options);
         train.push(Class { name: name.clone(), path: path.clone(), files: kept });
         val.push(Class { name, path, files: given });
     }
     let (train, val) = (Scan { classes: train }, Scan { classes: val });
-    notes.push(split::note(val.images(), all, options));
+    notes.push(split_note("folder", val.images(), all, options));
     (train, val)
-}
-
-/// Labelled files as a source.
-pub(super) struct Folder {
-    /// Folders, and the label of what is in them.
-    places: Vec<(PathBuf, u32)>,
-    /// Number of the place, and file name.
-    files: Vec<(u32, OsString)>,
-    exif: bool,
-}
-
-impl Folder {
-    /// The images of a scan, class by class; `label` of each class's name.
-    pub(super) fn new(scan: Scan, label: impl Fn(&str) -> u32, exif: bool) -> Folder {
-        let mut folder = Folder { places: Vec::new(), files: Vec::new(), exif };
-        for (place, class) in scan.classes.into_iter().enumerate() {
-            folder.places.push((class.path, label(&class.name)));
-            folder.files.extend(class.files.into_iter().map(|file| (place as u32, file)));
-        }
-        folder
-    }
-
-    /// The files of one folder with their labels, which are below `classes`.
-    pub(super) fn flat(path: &Path, files: Vec<(u32, OsString)>, classes: usize, exif: bool) -> Folder {
-        Folder { places: (0..classes as u32).map(|label| (path.into(), label)).collect(), files, exif }
-    }
-
-    fn path(&self, index: usize) -> PathBuf {
-        let (place, file) = &self.files[index];
-        self.places[*place as usize].0.join(file)
-    }
-}
-
-impl Source for Folder {
-    fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    fn label(&self, index: usize) -> u32 {
-        self.places[self.files[index].0 as usize].1
-    }
-
-    fn name(&self, index: usize) -> Cow<'_, str> {
-        Cow::Owned(self.path(index).display().to_string())
-    }
-
-    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
-        fetch_file(&self.path(index), self.exif, buffer)
-    }
 }

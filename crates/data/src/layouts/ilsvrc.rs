@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::devkit::{self, Devkit};
-use super::folders::{self, Folder, Scan, entries, has_extension_of_image, has_folders, is_image};
+use super::files::Files;
+use super::folders::{self, Scan, entries, has_extension_of_image, has_folders, is_image};
 use super::{LabelOrder, OpenOptions, name_of, split, words};
 use crate::archives::{self, Archive, Archived, Lying};
 use crate::error::{count, some};
@@ -62,7 +63,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
     }
     let words = kit.map_or_else(Vec::new, |kit| words::of(&labels.classes, &kit.words()));
     let train = train.unwrap_or_else(|| Arc::new(Archived::new(Arc::default(), Vec::new(), options.exif)));
-    Ok(Some(Dataset { name: name_of(path), classes: labels.classes, words, train, val, notes }))
+    Ok(Some(Dataset { name: name_of(path), layout: found.name(), classes: labels.classes, words, train, val, notes }))
 }
 
 /// What lies where.
@@ -117,7 +118,8 @@ impl Found {
         let (train, val, test) = (train?, val?, test?);
         let is_ours = match (&train, &val) {
             (Some(Place::Archives(_)), _) => true,
-            (Some(Place::Classes(train)), Some(Place::Flat(_))) => has_wnids(train)?,
+            // Caffe's lists say the classes as well.
+            (Some(Place::Classes(train)), Some(Place::Flat(_))) => has_wnids(train)? && !path.join("val.txt").is_file(),
             _ => false,
         };
         if archived.is_empty() && kaggle.is_none() && !is_ours && !(year.is_some() && (train.is_some() || val.is_some())) {
@@ -143,6 +145,14 @@ impl Found {
         }
         let solution = Some(path.join("LOC_val_solution.csv")).filter(|path| path.is_file());
         Ok(Some(Found { path: path.into(), year, train, val, solution }))
+    }
+
+    /// What to call the layout.
+    fn name(&self) -> &'static str {
+        match self.year {
+            2010 => "ImageNet of 2010",
+            _ => "ImageNet of 2012",
+        }
     }
 
     /// The archives of this data set, opened.
@@ -227,12 +237,12 @@ impl Images {
             Images::Members(archives, classes) => {
                 let (mut train, mut val) = (Vec::new(), Vec::new());
                 for (number, (name, images)) in classes.into_iter().enumerate() {
-                    let (kept, given) = split::divide(images, number, options);
+                    let (kept, given) = split::divide(images, number as u32, options);
                     train.push((name.clone(), kept));
                     val.push((name, given));
                 }
                 let images = |part: &[(String, Vec<Lying>)]| part.iter().map(|(_, images)| images.len()).sum::<usize>();
-                notes.push(split::note(images(&val), images(&train) + images(&val), options));
+                notes.push(split::split_note("folder", images(&val), images(&train) + images(&val), options));
                 (Images::Members(Arc::clone(&archives), train), Images::Members(archives, val))
             }
         }
@@ -242,7 +252,7 @@ impl Images {
     fn source(self, labels: &Labels, options: &OpenOptions) -> Arc<dyn Source> {
         let label = |name: &str| labels.of(name).unwrap_or_default();
         match self {
-            Images::Files(scan) => Arc::new(Folder::new(scan, label, options.exif)),
+            Images::Files(scan) => Arc::new(scan.files(label, options.exif)),
             Images::Members(archives, classes) => {
                 let labelled = classes.into_iter().flat_map(|(name, images)| {
                     let label = label(&name);
@@ -373,8 +383,10 @@ impl Val {
                 let shown: Vec<_> = files.iter().map(|name| name.to_string_lossy()).collect();
                 let shown: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();
                 let truth = self.truth(folder, &shown, found, labels, kit)?;
-                let files = truth.into_iter().zip(files).collect();
-                Ok(Arc::new(Folder::flat(folder, files, labels.classes.len(), options.exif)))
+                let mut source = Files::new(options.exif);
+                let number = source.folder(folder.clone());
+                truth.into_iter().zip(files).for_each(|(label, file)| source.push(number, label, file));
+                Ok(Arc::new(source))
             }
             Place::Archive(path) => {
                 let own = |lying: &Lying| archives[lying.archive as usize].path() == path;

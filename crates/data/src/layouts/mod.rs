@@ -6,12 +6,23 @@ use std::path::Path;
 
 use crate::{Dataset, Error, Result};
 
+mod cifar;
 mod devkit;
+mod files;
 pub(crate) mod folders;
+mod idx;
 mod ilsvrc;
+mod lists;
+mod names;
+mod parquet;
+mod planes;
+mod recognise;
 mod split;
+mod tiny_imagenet;
 mod webdataset;
 mod words;
+
+use recognise::{listing, other_file};
 
 /// Which class has which label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,8 +82,16 @@ struct Layout {
     open: fn(&Path, &OpenOptions) -> Result<Option<Dataset>>,
 }
 
-/// Tried in this order. Class folders come last: what they make of a folder that is no data set is the error that is shown.
+/// Tried in this order, the most specific first. Class folders come last: what they make of a folder that is no data set is
+/// the error that is shown.
 const LAYOUTS: &[Layout] = &[
+    Layout {
+        form: "DIR/data_batch_1.bin or DIR/train.bin, and others: CIFAR-10 and CIFAR-100, the binary version",
+        open: cifar::open,
+    },
+    Layout { form: "DIR/train-images-idx3-ubyte(.gz) and others: MNIST and its kin", open: idx::open },
+    Layout { form: "DIR/wnids.txt with DIR/train/WNID/images/*: Tiny ImageNet", open: tiny_imagenet::open },
+    Layout { form: "DIR(/data)/train-*.parquet or FILE.parquet: Parquet of the Hugging Face Hub", open: parquet::open },
     Layout {
         form: "DIR/ILSVRC2012_img_train.tar with DIR/ILSVRC2012_img_val.tar and DIR/ILSVRC2012_devkit_t12.tar.gz, each as it is or \
                unpacked: ImageNet of 2012, or of 2010",
@@ -82,6 +101,7 @@ const LAYOUTS: &[Layout] = &[
         form: "DIR/*.tar, or DIR/train/*.tar with DIR/val/*.tar, of KEY.jpg with KEY.cls or KEY.json: WebDataset shards",
         open: webdataset::open,
     },
+    Layout { form: "DIR/train.txt with DIR/val.txt, or LIST.txt, of lines `path label`: Caffe's lists", open: lists::open },
     Layout { form: "DIR/train/CLASS/* with DIR/val/CLASS/*, or DIR/CLASS/*: class folders", open: folders::open },
 ];
 
@@ -114,12 +134,12 @@ fn open_any(path: &Path, options: &OpenOptions) -> Result<Dataset> {
             return Ok(dataset);
         }
     }
-    Err(Error::Layout { path: path.into(), found: "it is a file".into() })
+    Err(other_file(path))
 }
 
-/// The forms of all layouts, one a line.
+/// The forms of all layouts, one a line, the most general first.
 pub(crate) fn forms() -> String {
-    LAYOUTS.iter().map(|layout| format!("\n  {}", layout.form)).collect()
+    LAYOUTS.iter().rev().map(|layout| format!("\n  {}", layout.form)).collect()
 }
 
 /// What to call a data set at `path`: its last part.

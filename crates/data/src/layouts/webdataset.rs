@@ -30,7 +30,11 @@ const LONGEST_LABEL: u64 = 1 << 20;
 /// Where a shard is damaged, or a label is none.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>> {
     if path.is_file() && is_tar(path) {
-        return dataset(path, Shards { train: vec![path.into()], val: Vec::new() }, options).map(Some);
+        return match dataset(path, Shards { train: vec![path.into()], val: Vec::new() }, options) {
+            // What else it may be is said of any file that is no data set.
+            Err(Error::Layout { .. } | Error::Archive { offset: 0, .. }) => Ok(None),
+            other => other.map(Some),
+        };
     }
     if !path.is_dir() {
         return Ok(None);
@@ -116,12 +120,12 @@ fn dataset(path: &Path, shards: Shards, options: &OpenOptions) -> Result<Dataset
     let (classes, words) = classes(path, least)?;
     if shards.val.is_empty() {
         (train, val) = divide(train, classes.len(), options);
-        notes.push(split::note(val.len(), train.len() + val.len(), options));
+        notes.push(split::split_note("folder", val.len(), train.len() + val.len(), options));
         val_archives = Arc::clone(&train_archives);
     }
     let train = Arc::new(Archived::new(train_archives, train, options.exif));
     let val = Arc::new(Archived::new(val_archives, val, options.exif));
-    Ok(Dataset { name: name_of(path), classes, words, train, val, notes })
+    Ok(Dataset { name: name_of(path), layout: "WebDataset shards", classes, words, train, val, notes })
 }
 
 /// Some images of each class to validate on; the order stays.
@@ -132,7 +136,7 @@ fn divide(images: Vec<Labelled>, classes: usize, options: &OpenOptions) -> (Vec<
     }
     let mut is_val = vec![false; images.len()];
     for (number, images) in by_class.into_iter().enumerate() {
-        split::divide(images, number, options).1.into_iter().for_each(|i| is_val[i] = true);
+        split::divide(images, number as u32, options).1.into_iter().for_each(|i| is_val[i] = true);
     }
     let (train, val): (Vec<_>, Vec<_>) = images.into_iter().zip(is_val).partition(|(_, is_val)| !is_val);
     let images = |part: Vec<(Labelled, bool)>| part.into_iter().map(|(image, _)| image).collect();

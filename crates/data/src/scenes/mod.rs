@@ -45,6 +45,7 @@ enum Split {
 pub fn dataset(seed: u64) -> Dataset {
     Dataset {
         name: "scenes".into(),
+        layout: "built in",
         classes: things::THINGS.iter().map(|thing| thing.name.into()).collect(),
         words: Vec::new(),
         train: Arc::new(Scenes { seed, split: Split::Train, images: TRAIN_IMAGES }),

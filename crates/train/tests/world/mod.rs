@@ -111,6 +111,7 @@ impl Source for Quarters {
 pub(crate) fn dataset() -> Dataset {
     Dataset {
         name: "quarters".into(),
+        layout: "made up",
         classes: ["top left", "top right", "bottom left", "bottom right"].map(String::from).to_vec(),
         words: vec![],
         train: Arc::new(Quarters { images: TRAIN, split: 0 }),

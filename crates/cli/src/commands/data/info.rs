@@ -13,6 +13,7 @@ use crate::failure::Result;
 #[command(after_help = "\
 Examples:
   alexnet data info photos            class folders
+  alexnet data info lists/train.txt   a list of paths and labels
   alexnet data info /data/imagenet    the archives of ILSVRC2012 as downloaded")]
 pub(crate) struct Info {
     /// The data set
@@ -31,6 +32,7 @@ impl Info {
         if self.json {
             let value = serde_json::json!({
                 "name": dataset.name,
+                "layout": dataset.layout,
                 "classes": dataset.classes,
                 "words": dataset.words,
                 "images": counts.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
@@ -39,7 +41,8 @@ impl Info {
             println!("{value}");
             return Ok(());
         }
-        println!("{}: {}", dataset.name, format::of(dataset.classes.len() as u64, "class", "classes"));
+        let classes = format::of(dataset.classes.len() as u64, "class", "classes");
+        println!("{}: {}, {classes}", dataset.name, dataset.layout);
         for (split, images) in counts {
             println!("{split:<8}{}", format::of(images, "image", "images"));
         }

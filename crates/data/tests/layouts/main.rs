@@ -1,0 +1,10 @@
+//! The layouts of data sets, good and malformed.
+
+mod cifar;
+mod idx;
+mod lists;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod recognition;
+mod support;
+mod tiny_imagenet;
