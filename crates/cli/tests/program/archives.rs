@@ -38,7 +38,7 @@ fn imagenet() -> Place {
 fn what_the_archives_are_read_as() {
     let place = imagenet();
     let info = || alexnet!("data", "info", place.path("imagenet"));
-    contains(&info().ok().out, &["imagenet: 3 classes", "24 images", "6 images"]);
+    contains(&info().ok().out, &["imagenet: ImageNet of 2012, 3 classes", "24 images", "6 images"]);
     let json = |order: &str| -> serde_json::Value {
         serde_json::from_str(&info().and(["--json", "--label-order", order]).ok().out).expect("JSON")
     };
