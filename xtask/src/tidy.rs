@@ -10,7 +10,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("reference", &["net"]),
     ("cpu", &["net"]),
     ("conformance", &["net", "reference"]),
-    ("data", &["net"]),
+    ("data", &["net", "weights"]),
     ("weights", &["net"]),
     ("train", &["net", "data", "weights"]),
     ("report", &["net", "train"]),

@@ -9,7 +9,8 @@ use clap::Args;
 use data::{BadImages, Content, Dataset, LabelOrder, OpenOptions, Quarantine, Source};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
+use crate::Common;
+use crate::engine::{Engine, cores};
 use crate::failure::{Context, Failure, Result};
 
 /// how images are read.
@@ -120,7 +121,7 @@ impl Reading {
         let usual = OpenOptions::default();
         let val_fraction = self.val_fraction.unwrap_or(usual.val_fraction);
         let label_order = self.label_order.unwrap_or_default();
-        let options = OpenOptions { val_fraction, exif: !self.no_exif_rotation, label_order, ..usual };
+        let options = OpenOptions { val_fraction, exif: self.exif(), label_order, ..usual };
         let mut dataset = match folder {
             Some(folder) => data::open(folder, &options)?,
             None => built_in(),
@@ -153,10 +154,25 @@ impl Reading {
         self.loader_threads.map_or_else(|| engine.threads(), usize::from)
     }
 
+    /// Threads that decode where no engine computes.
+    pub(crate) fn workers(&self, common: &Common) -> usize {
+        self.loader_threads.map_or_else(|| workers(common), usize::from)
+    }
+
+    /// Whether the orientation that a file states is applied.
+    pub(crate) fn exif(&self) -> bool {
+        !self.no_exif_rotation
+    }
+
     /// What to do about images that cannot be read.
     pub(crate) fn bad_images(&self) -> BadImages {
         self.bad_images.unwrap_or(BadImages::Stop)
     }
+}
+
+/// Threads for work without an engine: as many as asked for, else one for each core.
+pub(crate) fn workers(common: &Common) -> usize {
+    common.threads().unwrap_or_else(cores)
 }
 
 /// The built-in data set: the same one for every run.
@@ -225,5 +241,9 @@ impl Source for Relabelled {
 
     fn announce(&self, indices: &[u32]) {
         self.source.announce(indices);
+    }
+
+    fn remark(&self, preprocessing: &data::Preprocessing) -> Option<String> {
+        self.source.remark(preprocessing)
     }
 }

@@ -98,6 +98,6 @@ pub(crate) fn parameter_bytes(net: &Net) -> u64 {
 }
 
 /// Cores that this process may use.
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

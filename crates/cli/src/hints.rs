@@ -100,6 +100,21 @@ fn of_data(error: &data::Error) -> Advice {
             hint: "no step has been taken: give the command again, or `alexnet train --resume RUN` if the directory RUN is there"
                 .into(),
         },
+        Unfinished { .. } => failed("give the command again that made it, `alexnet data prepare`: it goes on where it stopped"),
+        Pack { .. } => failed(
+            "`alexnet data verify PACK` names all that is damaged; remove those files and give the command again that made the \
+             pack: it makes what is missing",
+        ),
+        PackDiffers { .. } => failed("give the same options and data set as before, or another folder for another pack"),
+        PackInUse { .. } => failed("wait for that process to end, or prepare into another folder"),
+        Occupied { .. } => failed("give a new folder, or an empty one"),
+        Vanished { .. } => {
+            failed("see that the disk or share is still there, then give the command again: what is finished stays")
+        }
+        Storage(weights::Error::DiskFull { .. }) => {
+            failed("free some space on that disk, then give the command again: what is finished stays")
+        }
+        Storage(error) => of_weights(error),
         Statistics(_) => failed("the file is damaged or another run's; use another checkpoint of the run"),
         _ => failed("try fewer --loader-threads"),
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use crate::scratch::Scratch;
-use crate::{Content, Fit, Preprocessing, Result, Source};
+use crate::{Content, Fit, Preprocessing, Result, Source, Statistics};
 
 /// How much memory images may be kept in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,5 +93,13 @@ impl Source for Cached {
 
     fn announce(&self, indices: &[u32]) {
         self.source.announce(indices);
+    }
+
+    fn measured(&self, preprocessing: &Preprocessing) -> Option<Statistics> {
+        self.source.measured(preprocessing)
+    }
+
+    fn remark(&self, preprocessing: &Preprocessing) -> Option<String> {
+        self.source.remark(preprocessing)
     }
 }

@@ -179,6 +179,51 @@ pub enum Error {
         /// Images in all.
         images: usize,
     },
+    /// A pack whose making was stopped.
+    #[error("pack {} is not finished", path.display())]
+    Unfinished {
+        /// The pack's folder.
+        path: PathBuf,
+    },
+    /// A pack that is damaged, or of another version.
+    #[error("pack {}: {message}", path.display())]
+    Pack {
+        /// The pack's folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A pack that was begun otherwise than it shall go on.
+    #[error("{} was begun otherwise: {}", path.display(), differences.join("; "))]
+    PackDiffers {
+        /// The pack's folder.
+        path: PathBuf,
+        /// What differs: `side was 256, now 128`.
+        differences: Vec<String>,
+    },
+    /// A pack that another process is making.
+    #[error("{} is being prepared by another process", path.display())]
+    PackInUse {
+        /// The pack's folder.
+        path: PathBuf,
+    },
+    /// A folder for a pack that holds something else.
+    #[error("{} is no place for a pack: it holds {found}", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// One of the things that it holds.
+        found: String,
+    },
+    /// A file of the data set that was there when the data set was opened.
+    #[error("{name} is gone: the data set changed while it was read")]
+    Vanished {
+        /// The file.
+        name: String,
+    },
+    /// A file that is written or mapped.
+    #[error(transparent)]
+    Storage(#[from] weights::Error),
     /// The system gives no threads.
     #[error("loader threads cannot start")]
     Threads(#[source] io::Error),

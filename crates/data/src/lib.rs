@@ -9,6 +9,7 @@
 //! Every random choice is a function of the seed, the epoch and the image (`net::random`), so the number of threads
 //! changes nothing but the speed. Nothing here knows a network or an engine.
 
+mod ahead;
 mod archives;
 mod bad;
 mod cached;
@@ -21,6 +22,7 @@ mod layouts;
 mod list;
 mod loader;
 mod mat5;
+pub mod pack;
 mod pipeline;
 mod preprocessing;
 mod quarantine;

@@ -10,7 +10,7 @@ use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{count, some};
-use crate::{Content, Dataset, Error, Result, Source};
+use crate::{Content, Dataset, Error, Preprocessing, Result, Source};
 
 /// Images to leave out, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -172,6 +172,10 @@ impl Source for Kept {
     fn announce(&self, indices: &[u32]) {
         let indices: Vec<u32> = indices.iter().map(|&index| self.kept[index as usize]).collect();
         self.source.announce(&indices);
+    }
+
+    fn remark(&self, preprocessing: &Preprocessing) -> Option<String> {
+        self.source.remark(preprocessing)
     }
 }
 

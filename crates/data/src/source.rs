@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Error, Fault, Result, decode};
+use crate::{Error, Fault, Preprocessing, Result, Statistics, decode};
 
 /// A picture: 8-bit sRGB, three values a pixel, rows from the top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,6 +76,18 @@ pub trait Source: Send + Sync {
     /// Says that these images will be fetched soon, in this order: a chance to have the disk read ahead.
     fn announce(&self, indices: &[u32]) {
         let _ = indices;
+    }
+
+    /// What was measured on all these images beforehand, if measuring them for `preprocessing` would find just that.
+    fn measured(&self, preprocessing: &Preprocessing) -> Option<Statistics> {
+        let _ = preprocessing;
+        None
+    }
+
+    /// What the user should know before these images are shown by `preprocessing`, in one sentence, if there is something.
+    fn remark(&self, preprocessing: &Preprocessing) -> Option<String> {
+        let _ = preprocessing;
+        None
     }
 
     /// Fetches and decodes image `index`.

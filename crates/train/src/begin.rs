@@ -41,6 +41,8 @@ impl<'a> Session<'a> {
         describe(exec, dataset, config, &identity)?;
         log.record(&Event::Started(started(exec, dataset, config, span, saved.as_ref().map(|_| position.step))));
         dataset.notes.iter().for_each(|text| log.record(&Event::Note { text: text.clone() }));
+        let remark = dataset.train.remark(&config.recipe.preprocessing);
+        remark.into_iter().for_each(|text| log.record(&Event::Note { text }));
         warnings.into_iter().for_each(|text| log.record(&Event::Warning { step: position.step, text }));
         let measured = match &saved {
             Some(saved) => saved.statistics()?,

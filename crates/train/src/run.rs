@@ -1,7 +1,7 @@
 //! The training loop.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::{BadImages, Dataset, Statistics};
@@ -111,8 +111,9 @@ impl Session<'_> {
     }
 }
 
-/// The statistics of the training images, kept in the run's folder: measured once, then read. Preprocessing that uses none
-/// has none measured, except where all bad images are to be reported, which takes a look at each.
+/// The statistics of the training images, kept in the run's folder: taken from the data set where it has them, or measured
+/// once; then read. Preprocessing that uses none has none measured, except where all bad images are to be reported, which
+/// takes a look at each.
 ///
 /// # Errors
 /// Where an image cannot be used, the file not be written or read, or `stop` became true.
@@ -125,6 +126,12 @@ pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log, 
     if !recipe.preprocessing.needs_statistics() && config.bad_images != BadImages::Report {
         return Ok(Statistics::default());
     }
+    // What was measured beforehand is what would be found, but no look at each image.
+    if config.bad_images != BadImages::Report
+        && let Some(statistics) = dataset.train.measured(&recipe.preprocessing)
+    {
+        return keep(&path, statistics);
+    }
     let mut progress = |done, total| {
         log.record(&Event::Statistics { done: done as u64, total: total as u64 });
         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -134,7 +141,12 @@ pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log, 
     if !bad.is_empty() {
         log.record(&Event::bad_images("train", &bad));
     }
+    keep(&path, statistics)
+}
+
+/// Writes the statistics.
+fn keep(path: &Path, statistics: Statistics) -> Result<Statistics> {
     let tensors = statistics.to_tensors();
-    weights::safetensors::write(&path, &weights::safetensors::of_list(&tensors), &Default::default())?;
+    weights::safetensors::write(path, &weights::safetensors::of_list(&tensors), &Default::default())?;
     Ok(statistics)
 }

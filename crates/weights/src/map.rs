@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -44,6 +45,17 @@ impl Mapped {
         &self.map
     }
 
+    /// Says that a part of the file will be read soon: a chance for the system to read it ahead.
+    pub fn will_need(&self, part: Range<usize>) {
+        #[cfg(unix)]
+        if part.start <= part.end && part.end <= self.map.len() {
+            // Advice that is not taken changes nothing but the speed.
+            let _ = self.map.advise_range(memmap2::Advice::WillNeed, part.start, part.len());
+        }
+        #[cfg(not(unix))]
+        let _ = part;
+    }
+
     /// The BLAKE3 digest of its content, as [`crate::digest`] gives it.
     pub fn digest(&self) -> String {
         crate::digest::of_bytes(self.bytes())
@@ -79,6 +91,10 @@ mod tests {
         crate::replace(&path, |w| w.write_all(&[7; 10_000])).unwrap();
         let mapped = Mapped::open(&path).unwrap();
         crate::replace(&path, |w| w.write_all(b"new")).unwrap();
+        // Advice about any part, there or not, changes nothing.
+        for part in [0..10_000, 5000..5000, 9000..20_000, 1..usize::MAX] {
+            mapped.will_need(part);
+        }
         assert_eq!(mapped.bytes(), [7; 10_000]);
         assert_ne!(mapped.digest(), crate::digest(&path).unwrap());
         assert!(matches!(Mapped::open(&folder.path().join("none")), Err(Error::Io { action: "read", .. })));

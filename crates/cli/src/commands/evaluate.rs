@@ -72,6 +72,7 @@ impl Evaluate {
         let source = dataset::validation_as(&dataset, classes)?;
         let mut console = Console::with_outputs(self.progress_style(common), Box::new(io::stderr()), Box::new(io::stderr()));
         dataset.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
+        source.remark(pipeline.preprocessing()).iter().for_each(|remark| console.say(&format!("note: {remark}")));
         let stop = interrupt::flag("nothing has been written")?;
         let options = EvaluateOptions { views: self.views, threads: reading.threads(&engine), bad: reading.bad_images() };
         let result = evaluate(&mut executor, &source, &pipeline, &options, &stop, &mut |done, total| {

@@ -10,6 +10,7 @@ mod commands;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod memory;
+mod packs;
 mod support;
 #[path = "../../../data/tests/tars/mod.rs"]
 mod tars;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Content, Result, Source, fetch_file};
+use crate::{Content, Result, Source, ahead, fetch_file};
 
 /// Image files, each in one of some folders.
 pub(super) struct Files {
@@ -52,5 +52,9 @@ impl Source for Files {
 
     fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {
         fetch_file(&self.path(index), self.exif, buffer)
+    }
+
+    fn announce(&self, indices: &[u32]) {
+        indices.iter().for_each(|&index| ahead::file(&self.path(index as usize)));
     }
 }

@@ -14,6 +14,7 @@ mod idx;
 mod ilsvrc;
 mod lists;
 mod names;
+pub(crate) mod pack;
 mod parquet;
 mod planes;
 mod recognise;
@@ -85,6 +86,7 @@ struct Layout {
 /// Tried in this order, the most specific first. Class folders come last: what they make of a folder that is no data set is
 /// the error that is shown.
 const LAYOUTS: &[Layout] = &[
+    Layout { form: "DIR/pack.json with DIR/*.shard: a pack", open: pack::open },
     Layout {
         form: "DIR/data_batch_1.bin or DIR/train.bin, and others: CIFAR-10 and CIFAR-100, the binary version",
         open: cifar::open,

@@ -2,6 +2,8 @@
 
 mod check;
 mod info;
+mod prepare;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -18,6 +20,8 @@ pub(crate) struct Data {
 #[derive(Subcommand)]
 enum Command {
     Info(info::Info),
+    Prepare(prepare::Prepare),
+    Verify(verify::Verify),
     Check(check::Check),
 }
 
@@ -25,6 +29,8 @@ impl Data {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         match &self.command {
             Command::Info(command) => command.run(),
+            Command::Prepare(command) => command.run(common),
+            Command::Verify(command) => command.run(common),
             Command::Check(command) => command.run(common),
         }
     }
