@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use data::{BadImages, Content, Dataset, OpenOptions, Quarantine, Source};
+use data::{BadImages, Content, Dataset, LabelOrder, OpenOptions, Quarantine, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::Common;
@@ -30,6 +30,10 @@ pub(crate) struct Reading {
     /// Ignore the orientation that cameras note in their files
     #[arg(long)]
     no_exif_rotation: bool,
+    /// Which class has which label in a data set with a devkit: by name, or by ILSVRC2012_ID [default: sorted]
+    #[arg(long, value_name = "sorted|devkit")]
+    #[serde(default, with = "as_text")]
+    label_order: Option<LabelOrder>,
     /// Leave out the images that this list names, as `alexnet data check` writes it
     #[arg(long, value_name = "FILE")]
     quarantine: Option<PathBuf>,
@@ -41,16 +45,20 @@ pub(crate) struct Reading {
 /// A list in the data set's folder that is likely meant for `--quarantine`.
 const LIKELY_LIST: &str = "quarantine.txt";
 
-/// A policy by the name that it has on the command line.
+/// A choice by the name that it has on the command line.
 mod as_text {
-    use data::BadImages;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(policy: &Option<BadImages>, serializer: S) -> Result<S::Ok, S::Error> {
-        policy.as_ref().map(ToString::to_string).serialize(serializer)
+    pub(super) fn serialize<T: Display, S: Serializer>(choice: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        choice.as_ref().map(ToString::to_string).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BadImages>, D::Error> {
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
         Option::<String>::deserialize(deserializer)?.map(|name| name.parse().map_err(de::Error::custom)).transpose()
     }
 }
@@ -63,6 +71,7 @@ impl Reading {
             val_fraction: self.val_fraction.or(earlier.val_fraction),
             bad_images: self.bad_images.or(earlier.bad_images),
             no_exif_rotation: self.no_exif_rotation || earlier.no_exif_rotation,
+            label_order: self.label_order.or(earlier.label_order),
             quarantine_digest: if self.quarantine.is_some() { None } else { earlier.quarantine_digest.clone() },
             quarantine: self.quarantine.or_else(|| earlier.quarantine.clone()),
         }
@@ -70,8 +79,16 @@ impl Reading {
 
     /// How a check reads: `without` is its list of images to leave out.
     pub(crate) fn of_check(val_fraction: Option<f64>, no_exif_rotation: bool, without: Option<PathBuf>) -> Reading {
-        let (loader_threads, bad_images, quarantine_digest) = (None, None, None);
-        Reading { loader_threads, val_fraction, bad_images, no_exif_rotation, quarantine: without, quarantine_digest }
+        let (loader_threads, bad_images, label_order, quarantine_digest) = (None, None, None, None);
+        Reading {
+            loader_threads,
+            val_fraction,
+            bad_images,
+            no_exif_rotation,
+            label_order,
+            quarantine: without,
+            quarantine_digest,
+        }
     }
 
     /// For a run that begins: the list by its absolute path, and what it is now.
@@ -83,26 +100,28 @@ impl Reading {
         Ok(self)
     }
 
-    /// For a run that goes on: its images are those that it began with, wherever its list lies now.
+    /// For a run that goes on: its images and labels are those that it began with, wherever its list and its data lie now.
     pub(crate) fn resuming(self, run: &Reading) -> Result<Reading> {
         if run.quarantine.is_none() && self.quarantine.is_some() {
             let message = "--quarantine leaves out images that this run began with";
             return Err(Failure::usage(message, "resume without it, or begin a new run: `alexnet train --quarantine FILE`"));
         }
         let quarantine = self.quarantine.or_else(|| run.quarantine.clone());
-        Ok(Reading { quarantine, quarantine_digest: run.quarantine_digest.clone(), ..self })
+        let label_order = self.label_order.or(run.label_order);
+        Ok(Reading { quarantine, quarantine_digest: run.quarantine_digest.clone(), label_order, ..self })
     }
 
-    /// For other data than a run's: its list is of no meaning there.
+    /// For other data than a run's: neither its list nor its order of labels is of any meaning there.
     pub(crate) fn elsewhere(&self) -> Reading {
-        Reading { quarantine: None, quarantine_digest: None, ..self.clone() }
+        Reading { quarantine: None, quarantine_digest: None, label_order: None, ..self.clone() }
     }
 
     /// The data set in a folder, or the built-in one. Neither depends on a run's seed, so that runs can be compared.
     pub(crate) fn open(&self, folder: Option<&Path>) -> Result<Dataset> {
         let usual = OpenOptions::default();
         let val_fraction = self.val_fraction.unwrap_or(usual.val_fraction);
-        let options = OpenOptions { val_fraction, exif: self.exif(), ..usual };
+        let label_order = self.label_order.unwrap_or_default();
+        let options = OpenOptions { val_fraction, exif: self.exif(), label_order, ..usual };
         let mut dataset = match folder {
             Some(folder) => data::open(folder, &options)?,
             None => built_in(),
@@ -159,6 +178,12 @@ pub(crate) fn workers(common: &Common) -> usize {
 /// The built-in data set: the same one for every run.
 pub(crate) fn built_in() -> Dataset {
     data::scenes::dataset(OpenOptions::default().seed)
+}
+
+/// A class's name, and the first of the words for it where there are any: `n01440764 tench`.
+pub(crate) fn titled(class: &str, words: &[String], label: usize) -> String {
+    let first = words.get(label).and_then(|words| words.split(',').next()).map_or("", str::trim);
+    if first.is_empty() { class.into() } else { format!("{class} {first}") }
 }
 
 pub(crate) fn fraction(text: &str) -> Result<f64, String> {

@@ -69,6 +69,15 @@ fn of_data(error: &data::Error) -> Advice {
         Layout { .. } => {
             failed("put the images of each class in a folder of its own: DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/*")
         }
+        Archive { .. } => {
+            failed("the archive is damaged or was not downloaded whole: compare its size and checksum with those of its origin")
+        }
+        Description { .. } => {
+            failed("get this file again from where the data set is from; the images alone do not say their classes")
+        }
+        Lacking { .. } => {
+            failed("download it from where the data set is from, and put it there as it is; it need not be unpacked")
+        }
         OtherForm { instead, .. } => failed(instead.clone()),
         Line { .. } => failed("correct that line, or remove it"),
         Malformed { .. } => failed("fetch the file again, and compare its size or checksum with what its publisher states"),

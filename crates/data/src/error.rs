@@ -71,6 +71,34 @@ pub enum Error {
         /// The classes that training lacks, sorted.
         classes: Vec<String>,
     },
+    /// An archive that is damaged, cut off, or none.
+    #[error("{}, byte {offset}: {message}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A file that describes a data set, and is not as it should be.
+    #[error("{}: {message}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A file without which a data set cannot be read as asked.
+    #[error("{}: {purpose} {needed}, which is not there", path.display())]
+    Lacking {
+        /// The data set's folder.
+        path: PathBuf,
+        /// What it is needed for, and a verb: `the labels of … are in`.
+        purpose: String,
+        /// The file, and where it belongs.
+        needed: String,
+    },
     /// A path to predict that leads to no image.
     #[error("no image at {pattern}: {found}")]
     NoImages {

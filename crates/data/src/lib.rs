@@ -10,6 +10,7 @@
 //! changes nothing but the speed. Nothing here knows a network or an engine.
 
 mod ahead;
+mod archives;
 pub mod augment;
 mod bad;
 mod cached;
@@ -21,6 +22,7 @@ mod kernels;
 mod layouts;
 mod list;
 mod loader;
+mod mat5;
 pub mod pack;
 mod pipeline;
 mod preprocessing;
@@ -30,13 +32,15 @@ pub mod scenes;
 mod scratch;
 mod source;
 mod statistics;
+mod synsets;
+mod tar;
 
 pub use bad::{BadImage, BadImages};
 pub use cached::{Cache, cached};
 pub use decode::probe::{Colour, Header, probe};
 pub use decode::{Fault, Format, decode};
 pub use error::Error;
-pub use layouts::{OpenOptions, open};
+pub use layouts::{LabelOrder, OpenOptions, open};
 pub use list::list_images;
 pub use loader::{EvalLoader, Loaded, LoaderOptions, Stages, TrainLoader};
 pub use pipeline::{Pipeline, Views};

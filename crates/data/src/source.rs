@@ -142,7 +142,8 @@ pub struct Dataset {
     pub layout: &'static str,
     /// Class names; a label is an index into them.
     pub classes: Vec<String>,
-    /// What the classes are called in words, such as `tench, Tinca tinca` for `n01440764`; one for each class, or none.
+    /// What the classes are called in words, such as `tench, Tinca tinca` for `n01440764`; one for each class, empty where
+    /// it is not known, or none at all.
     pub words: Vec<String>,
     /// Images to learn from.
     pub train: Arc<dyn Source>,

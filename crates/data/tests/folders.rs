@@ -87,7 +87,9 @@ fn one_folder_is_split_by_class_and_seed() {
     let mut paths: Vec<&str> = names.iter().map(String::as_str).collect();
     paths.push("eel/1.bmp");
     let root = tree(&paths);
-    let split = |seed, val_fraction| open(root.path(), &OpenOptions { seed, val_fraction, exif: true }).expect("a data set");
+    let split = |seed, val_fraction| {
+        open(root.path(), &OpenOptions { seed, val_fraction, ..OpenOptions::default() }).expect("a data set")
+    };
     let dataset = split(0, 0.1);
     assert_eq!(dataset.classes, ["cat", "dog", "eel"]);
     let (train, val) = (listed(&root, &*dataset.train), listed(&root, &*dataset.val));

@@ -167,7 +167,7 @@ fn describe(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>, iden
     dir.write("net.toml", &exec.net().to_toml())?;
     dir.write("recipe.toml", &recipe.to_toml())?;
     dir.write("plan.txt", &exec.plan())?;
-    dir.write("classes.txt", &dataset.classes.iter().map(|name| format!("{name}\n")).collect::<String>())?;
+    dir.write("classes.txt", &classes(dataset))?;
     let about = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "revision": config.revision,
@@ -176,6 +176,14 @@ fn describe(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>, iden
         "dataset": identity,
     });
     dir.write("run.json", &format!("{about:#}\n"))
+}
+
+/// A class a line, with its words where they are known.
+fn classes(dataset: &Dataset) -> String {
+    let words = dataset.words.iter().map(String::as_str).chain(std::iter::repeat(""));
+    let line =
+        |(class, words): (&String, &str)| if words.is_empty() { format!("{class}\n") } else { format!("{class}\t{words}\n") };
+    dataset.classes.iter().zip(words).map(line).collect()
 }
 
 fn started(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>, span: Span, resumed_from: Option<u32>) -> Started {

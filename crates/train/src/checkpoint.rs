@@ -54,6 +54,9 @@ pub struct Manifest {
     pub preprocessing: Preprocessing,
     /// Class names; the position is the label.
     pub classes: Vec<String>,
+    /// What they are called in words, one for each, or none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<String>,
     /// What it was trained on.
     pub dataset: DatasetId,
     /// The run's seed.

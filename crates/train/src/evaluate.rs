@@ -128,14 +128,19 @@ impl Evaluation {
         self.nll_sum / self.images.max(1) as f64
     }
 
-    /// A row for each class: images, points and errors.
-    pub fn per_class_csv(&self, names: &[String]) -> String {
-        let mut text = String::from("class,images,top1_correct,top5_correct,top1_error,top5_error\n");
-        for (name, class) in names.iter().zip(&self.classes) {
+    /// A row for each class: images, points and errors; and what it is called in words, where there are any.
+    pub fn per_class_csv(&self, names: &[String], words: &[String]) -> String {
+        let mut text = String::from("class,images,top1_correct,top5_correct,top1_error,top5_error");
+        text += if words.is_empty() { "\n" } else { ",words\n" };
+        for (number, (name, class)) in names.iter().zip(&self.classes).enumerate() {
             let (top1, top5) = (error_share(&class.top1, class.images), error_share(&class.top5, class.images));
             let (right1, right5) = (class.top1.points(), class.top5.points());
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{},{},{right1},{right5},{top1},{top5}", csv_field(name), class.images);
+            let _ = write!(text, "{},{},{right1},{right5},{top1},{top5}", csv_field(name), class.images);
+            if let Some(words) = words.get(number) {
+                let _ = write!(text, ",{}", csv_field(words));
+            }
+            text.push('\n');
         }
         text
     }
@@ -284,7 +289,11 @@ mod tests {
         e.count(&[0.75, 0.25], 1);
         let names = ["a,\"b\"".to_string(), "c".to_string()];
         let per_class = "class,images,top1_correct,top5_correct,top1_error,top5_error\n\"a,\"\"b\"\"\",1,1,1,0,0\nc,1,0,1,1,0\n";
-        assert_eq!(e.per_class_csv(&names), per_class);
+        assert_eq!(e.per_class_csv(&names, &[]), per_class);
+        let words = ["tench, Tinca tinca".to_string(), String::new()];
+        let per_class = e.per_class_csv(&names, &words);
+        assert_eq!(per_class.lines().next(), Some("class,images,top1_correct,top5_correct,top1_error,top5_error,words"));
+        assert!(per_class.ends_with("1,1,1,0,0,\"tench, Tinca tinca\"\nc,1,0,1,1,0,\n"), "{per_class}");
         assert_eq!(e.confusion_csv(&names), "label \\ predicted,\"a,\"\"b\"\"\",c\n\"a,\"\"b\"\"\",1,0\nc,1,0\n");
     }
 }

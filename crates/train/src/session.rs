@@ -377,6 +377,7 @@ impl Session<'_> {
             recipe: recipe.to_toml(),
             preprocessing: recipe.preprocessing.clone(),
             classes: self.dataset.classes.clone(),
+            words: self.dataset.words.clone(),
             dataset: self.identity.clone(),
             seed: recipe.seed,
             position: Position { step: self.step, ..self.training.next },
@@ -428,7 +429,7 @@ impl Session<'_> {
 
     fn write_tables(&self, evaluation: &Evaluation) -> Result<()> {
         let names = &self.dataset.classes;
-        self.config.dir.write("per-class.csv", &evaluation.per_class_csv(names))?;
+        self.config.dir.write("per-class.csv", &evaluation.per_class_csv(names, &self.dataset.words))?;
         self.config.dir.write("confusion.csv", &evaluation.confusion_csv(names))
     }
 }

@@ -7,8 +7,9 @@ use clap::Args;
 use net::PRESETS;
 use report::format;
 use train::Metrics;
-use train::checkpoint::{Checks, Saved};
+use train::checkpoint::{Checks, Manifest, Saved};
 
+use crate::dataset::titled;
 use crate::failure::Result;
 use crate::{nets, saved, terminal};
 
@@ -85,7 +86,7 @@ fn describe(saved: &Saved) -> Result<String> {
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
     let mut text = format::table(&rows, &[]);
     // Writing to a string cannot fail.
-    let _ = write!(text, "\n{}\n{}\n\n# recipe\n{}", net.table(), classes(&manifest.classes), manifest.recipe.trim_end());
+    let _ = write!(text, "\n{}\n{}\n\n# recipe\n{}", net.table(), classes(manifest), manifest.recipe.trim_end());
     text.push('\n');
     Ok(text)
 }
@@ -102,6 +103,7 @@ fn metrics(metrics: &Metrics) -> String {
     )
 }
 
-fn classes(names: &[String]) -> String {
+fn classes(manifest: &Manifest) -> String {
+    let names: Vec<_> = manifest.classes.iter().enumerate().map(|(label, class)| titled(class, &manifest.words, label)).collect();
     format!("{}: {}", format::of(names.len() as u64, "class", "classes"), names.join(", "))
 }

@@ -9,7 +9,7 @@ use data::{Dataset, Views};
 use net::{Executor, Net, Precision};
 use report::{Console, Style, format};
 use serde_json::json;
-use train::checkpoint::Checks;
+use train::checkpoint::{Checks, Manifest};
 use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
 
 use crate::dataset::{self, Reading};
@@ -82,7 +82,7 @@ impl Evaluate {
         let evaluation = result.ok_or_else(Failure::interrupted)?;
         evaluation.bad.iter().for_each(|image| console.warn(&format!("not counted: {}: {}", image.name, image.reason)));
         if let Some(folder) = &self.csv {
-            write_tables(folder, &evaluation, classes)?;
+            write_tables(folder, &evaluation, saved.manifest())?;
         }
         let subject = Subject { checkpoint: saved.path(), net: executor.net(), dataset: &dataset };
         terminal::print(&if self.json { json(&subject, &evaluation) } else { text(&subject, &evaluation) })
@@ -138,10 +138,11 @@ fn json(subject: &Subject<'_>, evaluation: &Evaluation) -> String {
     format!("{result:#}\n")
 }
 
-fn write_tables(folder: &Path, evaluation: &Evaluation, classes: &[String]) -> Result<()> {
+fn write_tables(folder: &Path, evaluation: &Evaluation, manifest: &Manifest) -> Result<()> {
+    let Manifest { classes, words, .. } = manifest;
     fs::create_dir_all(folder).context(|| folder.display().to_string())?;
     for (name, table) in
-        [("per-class.csv", evaluation.per_class_csv(classes)), ("confusion.csv", evaluation.confusion_csv(classes))]
+        [("per-class.csv", evaluation.per_class_csv(classes, words)), ("confusion.csv", evaluation.confusion_csv(classes))]
     {
         let path = folder.join(name);
         fs::write(&path, table).context(|| path.display().to_string())?;

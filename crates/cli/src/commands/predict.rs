@@ -10,9 +10,9 @@ use data::{BadImages, Content, Dataset, EvalLoader, LoaderOptions, Source, Views
 use net::{Executor, Precision};
 use report::format;
 use serde_json::json;
-use train::checkpoint::Checks;
+use train::checkpoint::{Checks, Manifest};
 
-use crate::dataset;
+use crate::dataset::{self, titled};
 use crate::engine::{self, Engine};
 use crate::failure::{Failure, Result};
 use crate::saved::{Loaded, Weights};
@@ -55,7 +55,7 @@ impl Predict {
         let engine = Engine::new(common.threads(), self.precision)?;
         let batch = inputs.len().min(self.batch.into());
         let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference)?;
-        let classes = &saved.manifest().classes;
+        let Manifest { classes, words, .. } = saved.manifest();
         let options =
             LoaderOptions { batch: executor.capacity(), threads: engine.threads(), slots: 3, seed: 0, bad: BadImages::Skip };
         let mut loader = EvalLoader::start(Arc::<Inputs>::clone(&inputs), pipeline, Views::Centre, options);
@@ -63,7 +63,8 @@ impl Predict {
         while let Some(loaded) = loader.next()? {
             let probabilities = executor.forward(&loaded.batch)?;
             for (row, &sample) in probabilities.chunks_exact(classes.len()).zip(&loaded.samples) {
-                let answer = Answer { name: &inputs.name(sample as usize), truth: inputs.truth(sample as usize), classes };
+                let (name, truth) = (&inputs.name(sample as usize), inputs.truth(sample as usize));
+                let answer = Answer { name, truth, classes, words };
                 terminal::print(&if json { answer.line(row) } else { answer.bars(row) })?;
             }
             loader.give_back(loaded);
@@ -82,8 +83,8 @@ impl Predict {
 }
 
 /// The most probable classes, the most probable first, the lower index first among equals.
-fn top<'a>(classes: &'a [String], probabilities: &[f32]) -> Vec<(&'a str, f32)> {
-    let mut all: Vec<_> = classes.iter().map(String::as_str).zip(probabilities.iter().copied()).collect();
+fn top(probabilities: &[f32]) -> Vec<(usize, f32)> {
+    let mut all: Vec<_> = probabilities.iter().copied().enumerate().collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     all.truncate(5);
     all
@@ -95,12 +96,20 @@ struct Answer<'a> {
     /// Its class, where it is known.
     truth: Option<&'a str>,
     classes: &'a [String],
+    /// What they are called in words, if there are any.
+    words: &'a [String],
 }
 
 impl Answer<'_> {
     fn line(&self, probabilities: &[f32]) -> String {
-        let top = top(self.classes, probabilities).into_iter();
-        let top: Vec<_> = top.map(|(class, p)| json!({ "class": class, "probability": p })).collect();
+        let one = |(label, p): (usize, f32)| {
+            let mut one = json!({ "class": self.classes[label], "probability": p });
+            if let Some(words) = self.words.get(label).filter(|words| !words.is_empty()) {
+                one["words"] = words.as_str().into();
+            }
+            one
+        };
+        let top: Vec<_> = top(probabilities).into_iter().map(one).collect();
         let mut line = json!({ "image": self.name, "top": top });
         if let Some(truth) = self.truth {
             line["truth"] = truth.into();
@@ -109,7 +118,8 @@ impl Answer<'_> {
     }
 
     fn bars(&self, probabilities: &[f32]) -> String {
-        let top = top(self.classes, probabilities);
+        let titled = |(label, p): (usize, f32)| (titled(&self.classes[label], self.words, label), p);
+        let top: Vec<_> = top(probabilities).into_iter().map(titled).collect();
         let width = top.iter().map(|(class, _)| class.chars().count()).max().unwrap_or(0);
         let mut text = match self.truth {
             Some(truth) => format!("{}, which shows: {truth}\n", self.name),
@@ -183,5 +193,25 @@ impl Source for Inputs {
             Input::File(path) => data::fetch_file(path, self.exif, buffer),
             Input::Scene(scene) => self.scenes.val.fetch(*scene, buffer),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_shown_with_their_first_word() {
+        let classes = ["n01440764".to_string(), "mine".into()];
+        let words = ["tench, Tinca tinca".to_string(), String::new()];
+        let answer = Answer { name: "a.jpg", truth: None, classes: &classes, words: &words };
+        let bars = answer.bars(&[0.25, 0.75]);
+        let rows: Vec<&str> = bars.lines().collect();
+        assert!(rows[0] == "a.jpg" && rows[1].starts_with("  mine             "), "{bars}");
+        assert!(rows[2].starts_with("  n01440764 tench  "), "{bars}");
+        let line: serde_json::Value = serde_json::from_str(&answer.line(&[0.25, 0.75])).expect("JSON");
+        assert_eq!((line["top"][0].get("words"), &line["top"][1]["words"]), (None, &"tench, Tinca tinca".into()));
+        let unworded = Answer { words: &[], ..answer };
+        assert!(unworded.bars(&[0.25, 0.75]).contains("  n01440764  "));
     }
 }

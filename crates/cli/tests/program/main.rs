@@ -1,5 +1,6 @@
 //! The binary as a user runs it.
 
+mod archives;
 mod bad_images;
 mod bad_texts;
 mod bench;
@@ -11,3 +12,5 @@ mod interrupt;
 mod memory;
 mod packs;
 mod support;
+#[path = "../../../data/tests/tars/mod.rs"]
+mod tars;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::Files;
-use super::split::{held_out, split_note};
+use super::split::{divide, split_note};
 use super::{OpenOptions, listing, name_of};
 use crate::decode::{Format, SNIFFED_BYTES};
 use crate::error::{count, some};
@@ -42,7 +42,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
                     notes.push(format!("there is no `val`: validating on `{folder}`"));
                 }
                 let val = Scan::of(&path.join(folder), &mut notes)?;
-                let val = matched(&train, val, &path.join(folder), &mut notes)?;
+                let val = matched(&train.names(), val, &path.join(folder), &mut notes)?;
                 (train, val)
             }
             None => split(train, options, &mut notes),
@@ -56,14 +56,15 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
         }
         split(Scan::of(path, &mut notes)?, options, &mut notes)
     };
-    let classes = train.classes.iter().map(|class| class.name.clone()).collect();
-    let source = |scan: Scan| Arc::new(scan.files(options.exif));
+    let classes = train.names();
+    let label = |name: &str| classes.partition_point(|class| class.as_str() < name) as u32;
+    let source = |scan: Scan| Arc::new(scan.files(label, options.exif));
     let (train, val) = (source(train), source(val));
     Ok(Some(Dataset { name, layout: "class folders", classes, words: Vec::new(), train, val, notes }))
 }
 
 /// Class folders and the images in them.
-struct Scan {
+pub(super) struct Scan {
     /// Sorted by name.
     classes: Vec<Class>,
 }
@@ -101,7 +102,7 @@ impl Ignored {
 
 impl Scan {
     /// The class folders of `path`. Every class has an image.
-    fn of(path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
+    pub(super) fn of(path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
         let mut ignored = Ignored::default();
         let mut classes = Vec::new();
         let mut loose_images = 0;
@@ -132,12 +133,17 @@ impl Scan {
         Ok(Scan { classes })
     }
 
-    /// The images as a source.
-    fn files(self, exif: bool) -> Files {
+    /// The classes' names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.classes.iter().map(|class| class.name.clone()).collect()
+    }
+
+    /// The images as a source, class by class; `label` of each class's name.
+    pub(super) fn files(self, label: impl Fn(&str) -> u32, exif: bool) -> Files {
         let mut files = Files::new(exif);
-        for (label, class) in self.classes.into_iter().enumerate() {
-            let folder = files.folder(class.path);
-            class.files.into_iter().for_each(|file| files.push(folder, label as u32, file));
+        for class in self.classes {
+            let (folder, label) = (files.folder(class.path), label(&class.name));
+            class.files.into_iter().for_each(|file| files.push(folder, label, file));
         }
         files
     }
@@ -198,7 +204,7 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
     Ok(found)
 }
 
-fn has_folders(path: &Path) -> Result<bool> {
+pub(super) fn has_folders(path: &Path) -> Result<bool> {
     Ok(entries(path)?.iter().any(|entry| entry.is_dir))
 }
 
@@ -208,8 +214,7 @@ const EXTENSIONS: [&str; 16] =
 
 /// Whether a file is an image by its extension or else its content.
 pub(crate) fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
-    if EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
+    if has_extension_of_image(path) {
         return true;
     }
     let mut head = Vec::with_capacity(SNIFFED_BYTES);
@@ -217,9 +222,15 @@ pub(crate) fn is_image(path: &Path) -> bool {
     file.take(SNIFFED_BYTES as u64).read_to_end(&mut head).is_ok() && Format::sniff(&head).is_some()
 }
 
+/// Whether a name says that it is an image's.
+pub(super) fn has_extension_of_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
 /// The validation classes in the order of the training classes; those that have no images become empty.
-fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
-    let known: BTreeSet<&str> = train.classes.iter().map(|class| class.name.as_str()).collect();
+pub(super) fn matched(train: &[String], val: Scan, path: &Path, notes: &mut Vec<String>) -> Result<Scan> {
+    let known: BTreeSet<&str> = train.iter().map(String::as_str).collect();
     let unknown: Vec<String> =
         val.classes.iter().filter(|class| !known.contains(class.name.as_str())).map(|class| class.name.clone()).collect();
     if !unknown.is_empty() {
@@ -227,11 +238,11 @@ fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Res
     }
     let mut given = val.classes.into_iter().peekable();
     let mut lacking = Vec::new();
-    let mut classes = Vec::with_capacity(train.classes.len());
-    for class in &train.classes {
-        classes.push(given.next_if(|val| val.name == class.name).unwrap_or_else(|| {
-            lacking.push(class.name.clone());
-            Class { name: class.name.clone(), path: path.join(&class.name), files: vec![] }
+    let mut classes = Vec::with_capacity(train.len());
+    for class in train {
+        classes.push(given.next_if(|val| val.name == *class).unwrap_or_else(|| {
+            lacking.push(class.clone());
+            Class { name: class.clone(), path: path.join(class), files: vec![] }
         }));
     }
     if !lacking.is_empty() {
@@ -241,20 +252,14 @@ fn matched(train: &Scan, val: Scan, path: &Path, notes: &mut Vec<String>) -> Res
     Ok(Scan { classes })
 }
 
-/// Splits every class by a shuffle of its own.
-fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) -> (Scan, Scan) {
+/// Divides every class.
+pub(super) fn split(scan: Scan, options: &OpenOptions, notes: &mut Vec<String>) -> (Scan, Scan) {
     let all = scan.images();
     let (mut train, mut val) = (Vec::new(), Vec::new());
-    for (number, class) in scan.classes.into_iter().enumerate() {
-        let is_val = held_out(class.files.len(), number as u32, options);
-        let (kept, given): (Vec<_>, Vec<_>) = class.files.into_iter().zip(is_val).partition(|(_, is_val)| !is_val);
-        let part = |files: Vec<(OsString, bool)>| Class {
-            name: class.name.clone(),
-            path: class.path.clone(),
-            files: files.into_iter().map(|(file, _)| file).collect(),
-        };
-        train.push(part(kept));
-        val.push(part(given));
+    for (number, Class { name, path, files }) in scan.classes.into_iter().enumerate() {
+        let (kept, given) = divide(files, number as u32, options);
+        train.push(Class { name: name.clone(), path: path.clone(), files: kept });
+        val.push(Class { name, path, files: given });
     }
     let (train, val) = (Scan { classes: train }, Scan { classes: val });
     notes.push(split_note("folder", val.images(), all, options));

@@ -21,6 +21,14 @@ pub(super) fn held_out(n: usize, class: u32, options: &OpenOptions) -> Vec<bool>
     is_val
 }
 
+/// Divides the images of class `class` into those to learn from and those to validate on, both in the order given.
+pub(super) fn divide<T>(images: Vec<T>, class: u32, options: &OpenOptions) -> (Vec<T>, Vec<T>) {
+    let is_val = held_out(images.len(), class, options);
+    let (kept, given): (Vec<_>, Vec<_>) = images.into_iter().zip(is_val).partition(|(_, is_val)| !is_val);
+    let images = |part: Vec<(T, bool)>| part.into_iter().map(|(image, _)| image).collect();
+    (images(kept), images(given))
+}
+
 /// What to say about `val` of `all` images that were split off for want of a validation `what`.
 pub(super) fn split_note(what: &str, val: usize, all: usize, options: &OpenOptions) -> String {
     match val {
