@@ -80,6 +80,17 @@ impl Region {
         Region { x: 0, y: 0, width, height }
     }
 
+    /// The same place in an image that is resized as a whole, at least a pixel of it.
+    pub(crate) fn scaled(self, from: (usize, usize), to: (usize, usize)) -> Region {
+        let span = |begin: usize, length: usize, from: usize, to: usize| {
+            let first = (begin * to / from).min(to - 1);
+            (first, ((begin + length) * to / from).max(first + 1) - first)
+        };
+        let (x, width) = span(self.x, self.width, from.0, to.0);
+        let (y, height) = span(self.y, self.height, from.1, to.1);
+        Region { x, y, width, height }
+    }
+
     /// Whether `other` lies within.
     fn contains(self, other: Region) -> bool {
         self.x <= other.x

@@ -29,14 +29,16 @@ impl Scratch {
         choose: impl FnOnce(&Placement) -> Region,
         decoded: impl FnOnce(),
     ) -> Result<&[u8], Fault> {
-        let (width, height) = self.decoder.open(content)?;
-        let placement = p.place(width, height)?;
+        let size = self.decoder.open(content)?;
+        let placement = p.place(size.0, size.1)?;
+        let (width, height) = self.decoder.shrink(size, placement.width, placement.height);
         let needs = self.resizer.plan(width, height, placement.width, placement.height, p.filter, choose(&placement));
         let part = self.decoder.part(content, needs)?;
         decoded();
         self.resizer.run(part, &mut self.pixels);
         Ok(&self.pixels)
     }
+
     /// Decodes what is needed of the rectangle that `crop` picks from an image of so many columns and rows, and resizes it to
     /// `width × height`: `[height, width, 3]`. Filters do not see what lies outside of the rectangle. Calls `decoded` in between.
     ///
@@ -53,6 +55,10 @@ impl Scratch {
         let size = self.decoder.open(content)?;
         p.place(size.0, size.1)?;
         let crop = crop(size);
+        // The whole photo as large as the crop makes it.
+        let whole = |length: usize, cropped: usize, wanted: usize| (length * wanted).div_ceil(cropped);
+        let (w, h) = (whole(size.0, crop.width, width), whole(size.1, crop.height, height));
+        let crop = crop.scaled(size, self.decoder.shrink(size, w, h));
         let part = self.decoder.part(content, crop)?;
         decoded();
         self.resizer.plan(crop.width, crop.height, width, height, p.filter, Region::whole(width, height));

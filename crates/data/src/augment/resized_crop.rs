@@ -81,7 +81,10 @@ fn rounded(x: f64) -> usize {
 /// `region` of `image` as an image of its own, copied into `out`.
 ///
 /// Filters must not see what lies outside of the crop, so it has to be cut before it is resized.
-pub(crate) fn cut<'a>(image: Part<'_>, region: Region, out: &'a mut Vec<u8>) -> Part<'a> {
+pub(crate) fn cut<'a>(image: Part<'a>, region: Region, out: &'a mut Vec<u8>) -> Part<'a> {
+    if image.region == region {
+        return Part { width: region.width, height: region.height, region: Region::whole(region.width, region.height), ..image };
+    }
     let (held, row) = (image.region, 3 * region.width);
     out.clear();
     out.reserve(row * region.height);

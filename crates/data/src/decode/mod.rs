@@ -14,6 +14,10 @@ mod png;
 pub(crate) mod probe;
 mod webp;
 
+use ::jpeg::Scale;
+
+use exif::Orientation;
+
 use crate::{Content, Image, Part, Region, Result};
 
 /// What is wrong with the bytes of an image.
@@ -143,39 +147,101 @@ pub fn decode(bytes: &[u8], exif: bool) -> Result<Image, Fault> {
         Format::WebP => webp::decode,
         Format::Bmp => bmp::decode,
     };
-    // The decoders' authors promise not to panic; one hostile file must not end a run of days if one does.
-    let (image, orientation) = std::panic::catch_unwind(|| decoder(bytes))
-        .unwrap_or_else(|_| Err(Fault::Damaged { format: "image", message: "the decoder failed".into() }))?;
+    let (image, orientation) = caught(|| decoder(bytes))?;
     Ok(if exif { exif::orient(image, orientation) } else { image })
 }
+
+/// Pixels of each side that a photo keeps for each that is wanted, when it is decoded at less than its size. Filters still
+/// see twice as much as they need, and what they make of it differs from the whole photo's by little more than rounding.
+const ENOUGH: usize = 2;
 
 /// Decodes image after image, and of each no more than is asked for; keeps its memory from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
-    /// What was decoded of the image that is open; pixels that need no decoding stay where they are.
-    image: Image,
+    open: Opened,
+    /// What was decoded of the image that is open.
+    rgb: Vec<u8>,
+}
+
+/// The image that is open.
+#[derive(Debug, Default)]
+enum Opened {
+    /// Pixels that need no decoding stay where they are.
+    #[default]
+    Pixels,
+    /// All of it is decoded, with this size.
+    Whole { width: usize, height: usize },
+    /// Only the header is read.
+    Jpeg { header: jpeg::Opened, scale: Scale },
 }
 
 impl Decoder {
     /// Opens an image: its width and height, upright.
+    ///
+    /// # Errors
+    /// Where it is seen already that the content is no whole image of a known format.
     pub(crate) fn open(&mut self, content: Content<'_>) -> Result<(usize, usize), Fault> {
-        match content {
-            Content::Pixels { width, height, .. } => Ok((width, height)),
-            Content::Encoded { bytes, exif } => {
-                self.image = decode(bytes, exif)?;
-                Ok((self.image.width, self.image.height))
+        let (bytes, exif) = match content {
+            Content::Pixels { width, height, .. } => {
+                self.open = Opened::Pixels;
+                return Ok((width, height));
+            }
+            Content::Encoded { bytes, exif } => (bytes, exif),
+        };
+        if Format::sniff(bytes) == Some(Format::Jpeg) {
+            let header = caught(|| jpeg::open(bytes))?;
+            if !exif || header.orientation == Orientation::UPRIGHT {
+                let size = Scale::Full.size(header.width, header.height);
+                self.open = Opened::Jpeg { header, scale: Scale::Full };
+                return Ok(size);
             }
         }
+        let Image { width, height, rgb } = decode(bytes, exif)?;
+        self.rgb = rgb;
+        self.open = Opened::Whole { width, height };
+        Ok((width, height))
     }
 
-    /// At least the rectangle `region` of the image that was opened, which is `content`.
-    pub(crate) fn part<'a>(&'a mut self, content: Content<'a>, region: Region) -> Result<Part<'a>, Fault> {
-        let _ = region;
-        Ok(match content {
-            Content::Pixels { width, height, rgb } => Part { width, height, region: Region::whole(width, height), rgb },
-            Content::Encoded { .. } => (&self.image).into(),
-        })
+    /// Says that the whole of the image that is open is going to be `width × height`. Returns the size to resize it from,
+    /// which is smaller than its own where it can be decoded at a half, a quarter or an eighth of that and is still more than
+    /// large enough.
+    pub(crate) fn shrink(&mut self, size: (usize, usize), width: usize, height: usize) -> (usize, usize) {
+        let Opened::Jpeg { header, scale } = &mut self.open else { return size };
+        let fits = |scale: &Scale| {
+            let (w, h) = scale.size(header.width, header.height);
+            w >= ENOUGH * width && h >= ENOUGH * height
+        };
+        *scale = Scale::ALL.into_iter().rev().find(fits).unwrap_or(Scale::Full);
+        scale.size(header.width, header.height)
     }
+
+    /// At least the rectangle `region` of the image that was opened, which is `content`, in pixels of the size that it is
+    /// resized from.
+    ///
+    /// # Errors
+    /// Where the content is no whole image.
+    pub(crate) fn part<'a>(&'a mut self, content: Content<'a>, region: Region) -> Result<Part<'a>, Fault> {
+        let whole = |width, height, rgb| Part { width, height, region: Region::whole(width, height), rgb };
+        match (content, &self.open) {
+            (Content::Pixels { width, height, rgb }, _) => Ok(whole(width, height, rgb)),
+            (Content::Encoded { bytes, .. }, Opened::Jpeg { header, scale }) => {
+                let (width, height) = scale.size(header.width, header.height);
+                let Region { x, y, width: w, height: h } = region;
+                let wanted = ::jpeg::Region { x, y, width: w, height: h };
+                let rgb = &mut self.rgb;
+                caught(|| jpeg::part(bytes, header, *scale, wanted, rgb))?;
+                Ok(Part { width, height, region, rgb })
+            }
+            (Content::Encoded { .. }, Opened::Whole { width, height }) => Ok(whole(*width, *height, &self.rgb)),
+            (Content::Encoded { .. }, Opened::Pixels) => unreachable!("another image is open"),
+        }
+    }
+}
+
+/// The decoders' authors promise not to panic; one hostile file must not end a run of days if one does.
+fn caught<T>(decode: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(Fault::Damaged { format: "image", message: "the decoder failed".into() }))
 }
 
 /// What bytes that are no image look like.
