@@ -5,7 +5,7 @@ use net::{Batch, Shape};
 
 use crate::augment::{self, Address, BatchAddress, Mix};
 use crate::kernels::Target;
-use crate::kernels::planes::{Affine, Way, planes};
+use crate::kernels::planes::{Affine, Way, planes, publish};
 use crate::preprocessing::Placement;
 use crate::scratch::Scratch;
 use crate::{Channels, ColourNoise, Content, Error, Fault, Image, Mean, Preprocessing, Region, Result, Statistics, Std};
@@ -285,6 +285,7 @@ impl Pipeline {
             let out = if order[0] == 0 { [first, second, third] } else { [third, second, first] };
             planes(self.target, row(y), affine, way, out);
         }
+        publish();
     }
 }
 
