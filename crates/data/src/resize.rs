@@ -302,12 +302,10 @@ fn copy(source: Rows, rows: Range<usize>, columns: Range<usize>, out: &mut Vec<u
 
 /// Appends `rows` of `source`, resized across.
 fn horizontal(target: Target, source: Rows, rows: Range<usize>, taps: Weights, out: &mut Vec<u8>) {
-    let width = 3 * taps.bounds.len();
-    let begin = out.len();
+    let (width, begin) = (3 * taps.bounds.len(), out.len());
     out.resize(begin + rows.len() * width, 0);
-    for (y, out) in rows.zip(out[begin..].chunks_exact_mut(width)) {
-        resample::across(target, source.row(y), source.left, taps, out);
-    }
+    let values = &source.values[(rows.start - source.top) * source.stride..][..rows.len() * source.stride];
+    resample::across(target, values, source.stride, source.left, taps, &mut out[begin..]);
 }
 
 /// Appends `columns` of `source`, resized down.

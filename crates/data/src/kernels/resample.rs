@@ -32,18 +32,26 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// One row across: `out[i] = Σ_k weight[i][k] · row[first[i] + k − left]`; `row` is `[w, 3]` and begins with source pixel
-/// `left`, `out` is `[n, 3]`.
-pub(crate) fn across(target: Target, row: &[u8], left: usize, taps: Weights<'_>, out: &mut [u8]) {
-    assert_eq!(out.len(), 3 * taps.bounds.len(), "three values a pixel");
+/// Rows at once.
+const ROWS: usize = 4;
+
+/// Rows across: `out[y][i] = Σ_k weight[i][k] · rows[y][first[i] + k − left]`; `rows` are `[h, stride]` values, and each begins
+/// with source pixel `left`, `out` is `[h, n, 3]`.
+pub(crate) fn across(target: Target, rows: &[u8], stride: usize, left: usize, taps: Weights<'_>, out: &mut [u8]) {
+    let width = 3 * taps.bounds.len();
+    assert!(rows.len() / stride == out.len() / width && out.len().is_multiple_of(width), "a row for each row");
     #[cfg(target_arch = "x86_64")]
     if target.has_avx2() {
-        // SAFETY: a `Target` with AVX2 exists only where the CPU has it.
-        unsafe { across_avx2(row, left, taps, out) };
+        for (rows, out) in rows.chunks(ROWS * stride).zip(out.chunks_mut(ROWS * width)) {
+            // SAFETY: a `Target` with AVX2 exists only where the CPU has it.
+            unsafe { across_avx2(rows, stride, left, taps, out) };
+        }
         return;
     }
     let _ = target;
-    across_from(0, row, left, taps, out);
+    for (row, out) in rows.chunks_exact(stride).zip(out.chunks_exact_mut(width)) {
+        across_from(0, row, left, taps, out);
+    }
 }
 
 /// Output pixels from `begin` on, one value at a time.
@@ -62,32 +70,46 @@ fn across_from(begin: usize, row: &[u8], left: usize, taps: Weights<'_>, out: &m
     }
 }
 
-/// The three values of a pixel lie in the lanes of one register, beside the first of the next pixel, which is not used.
+/// Up to four rows, so that bounds and weights are looked at once for them. The three values of a pixel lie in the lanes of one
+/// register, beside the first of the next pixel, which is not used.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn across_avx2(row: &[u8], left: usize, taps: Weights<'_>, out: &mut [u8]) {
+fn across_avx2(rows: &[u8], stride: usize, left: usize, taps: Weights<'_>, out: &mut [u8]) {
     use std::arch::x86_64::*;
-    let n = taps.bounds.len();
+    let (n, width) = (taps.bounds.len(), 3 * taps.bounds.len());
+    let last = (rows.len() / stride).min(ROWS) - 1;
+    // Fewer rows than four: the last one is done again.
+    let (from, to): ([usize; ROWS], [usize; ROWS]) =
+        (std::array::from_fn(|y| y.min(last) * stride), std::array::from_fn(|y| y.min(last) * width));
     let mut i = 0;
     while i < n {
         let (first, weights) = taps.of(i);
         let begin = 3 * (first - left);
         // Four bytes are read of each pixel, and written: the last pixels of a row have none to spare.
-        let Some(pixels) = row.get(begin..begin + 3 * weights.len() + 1) else { break };
-        let Some(place) = out.get_mut(3 * i..3 * i + 4) else { break };
-        let mut sum = _mm_set1_epi32(HALF);
-        for (k, &weight) in weights.iter().enumerate() {
-            let four: [u8; 4] = pixels[3 * k..3 * k + 4].try_into().expect("four bytes");
-            let values = _mm_cvtepu8_epi32(_mm_cvtsi32_si128(i32::from_le_bytes(four)));
-            sum = _mm_add_epi32(sum, _mm_mullo_epi32(values, _mm_set1_epi32(weight)));
+        if begin + 3 * weights.len() + 1 > stride || 3 * i + 4 > width {
+            break;
         }
-        let values = _mm_srai_epi32::<{ PRECISION as i32 }>(sum);
-        // Both saturate, which is the clipping.
-        let bytes = _mm_packus_epi16(_mm_packs_epi32(values, values), values);
-        place.copy_from_slice(&_mm_cvtsi128_si32(bytes).to_le_bytes());
+        let mut sums = [_mm_set1_epi32(HALF); ROWS];
+        for (k, &weight) in weights.iter().enumerate() {
+            let weight = _mm_set1_epi32(weight);
+            for y in 0..ROWS {
+                // SAFETY: four bytes at `begin + 3 k` of a row, of which `begin + 3 · taps + 1` are there, as was just checked.
+                let four = unsafe { rows.as_ptr().add(from[y] + begin + 3 * k).cast::<i32>().read_unaligned() };
+                let values = _mm_cvtepu8_epi32(_mm_cvtsi32_si128(four));
+                sums[y] = _mm_add_epi32(sums[y], _mm_mullo_epi32(values, weight));
+            }
+        }
+        for y in 0..ROWS {
+            let values = _mm_srai_epi32::<{ PRECISION as i32 }>(sums[y]);
+            // Both saturate, which is the clipping.
+            let bytes = _mm_packus_epi16(_mm_packs_epi32(values, values), values);
+            out[to[y] + 3 * i..][..4].copy_from_slice(&_mm_cvtsi128_si32(bytes).to_le_bytes());
+        }
         i += 1;
     }
-    across_from(i, row, left, taps, out);
+    for y in 0..=last {
+        across_from(i, &rows[y * stride..][..stride], left, taps, &mut out[y * width..][..width]);
+    }
 }
 
 /// Values at once.
@@ -132,19 +154,22 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_same() {
-        for (n, count) in [(1, 1), (1, 5), (7, 3), (40, 4), (40, 9)] {
+        for (n, count, h) in [(1, 1, 1), (1, 5, 2), (7, 3, 3), (40, 4, 4), (40, 9, 9)] {
             let (bounds, weights) = axis(n, count);
             let taps = Weights { bounds: &bounds, weights: &weights, stride: count };
             // Stripes of a pixel's width, which the weights on either side overshoot, and noise.
             let value = |i: usize| if i % 60 < 40 { 255 * (i / 3 % 2) as u8 } else { (i * i * 7) as u8 };
-            let row: Vec<u8> = (0..3 * (n + count - 1)).map(value).collect();
-            let mut expected = vec![0; 3 * n];
-            across_from(0, &row, 0, taps, &mut expected);
+            let stride = 3 * (n + count - 1);
+            let rows: Vec<u8> = (0..h * stride).map(value).collect();
+            let mut expected = vec![0; 3 * n * h];
+            for (row, out) in rows.chunks(stride).zip(expected.chunks_mut(3 * n)) {
+                across_from(0, row, 0, taps, out);
+            }
             assert!(n < 40 || expected.contains(&0) && expected.contains(&255), "the sums are clipped on both sides");
             for target in Target::all() {
-                let mut out = vec![0; 3 * n];
-                across(target, &row, 0, taps, &mut out);
-                assert_eq!(out, expected, "{target:?}, {n} pixels of {count}");
+                let mut out = vec![0; 3 * n * h];
+                across(target, &rows, stride, 0, taps, &mut out);
+                assert_eq!(out, expected, "{target:?}, {h} rows of {n} pixels of {count}");
             }
         }
         for n in [1, 63, 64, 65, 127, 128, 129, 200] {
