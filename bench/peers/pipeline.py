@@ -11,6 +11,9 @@ torchvision  torchvision.io.decode_jpeg and transforms.v2 on tensors, its fastes
 opencv       cv2.imdecode and cv2.resize in a DataLoader
 dali         NVIDIA DALI's operators on the CPU
 
+Where all images are 256 x 256 already, nothing is resized: DALI would resample them at a third of its speed, the others see it
+by themselves.
+
 Prints one line of JSON: images_per_s over the measured time, after two batches for each worker.
 """
 import argparse
@@ -93,14 +96,24 @@ def torch_batches(way, files, threads):
     return (len(batch) for batch in loader)
 
 
+def are_stored(files):
+    """Whether all images are 256 x 256 already, as far as a sample of them shows."""
+    from PIL import Image
+
+    return all(Image.open(name).size == (256, 256) for name in files[:: max(1, len(files) // 50)])
+
+
 def dali_batches(files, threads):
     from nvidia.dali import fn, pipeline_def, types
+
+    stored = are_stored(files)
 
     @pipeline_def(batch_size=BATCH, num_threads=threads, device_id=None)
     def pipeline():
         jpegs, _ = fn.readers.file(files=files, random_shuffle=True, initial_fill=len(files), name="reader")
         images = fn.decoders.image(jpegs, device="cpu", output_type=types.RGB)
-        images = fn.resize(images, resize_shorter=256, interp_type=types.INTERP_LINEAR, antialias=True)
+        if not stored:
+            images = fn.resize(images, resize_shorter=256, interp_type=types.INTERP_LINEAR, antialias=True)
         return fn.crop_mirror_normalize(
             images,
             dtype=types.FLOAT,

@@ -12,7 +12,7 @@ use report::format;
 use serde_json::json;
 use train::{Recipe, recipe_for};
 
-use super::{random_batch, small_steps, step};
+use super::{small_steps, step};
 use crate::dataset::{self, Reading};
 use crate::engine::{self, Engine};
 use crate::failure::Result;
@@ -22,8 +22,8 @@ use crate::{Common, nets, recipes, terminal, usage};
 #[derive(Args)]
 #[command(after_help = "\
 Batches are made as for training, by the recipe's preprocessing, in the order of an epoch; the means are made up, which
-changes no work. With --train, training steps on these batches and on random pixels that are in memory already are timed
-in turns: their ratio is what the loader costs an engine that shares the cores with it.
+changes no work. With --train, training steps on these batches and on one of them that is kept are timed in turns: their
+ratio is what the loader costs an engine that shares the cores with it.
 
 Examples:
   alexnet bench data photos                    images a second, and where the time goes
@@ -44,7 +44,7 @@ pub(crate) struct BenchData {
     /// Seconds to measure, after one batch for each that the loader holds
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Train on the batches as well, and on pixels in memory in turns
+    /// Train on the batches as well, and on one that is kept in memory, in turns
     #[arg(long)]
     train: bool,
     /// With --train: what operands may be rounded to, f32 or bf16
@@ -108,12 +108,16 @@ impl BenchData {
         Ok((loader.stages().since(&before), began.elapsed().as_secs_f64()))
     }
 
-    /// Trains on the loader's batches and on pixels in memory, in turns.
+    /// Trains on the loader's batches and on one that is kept, in turns.
     fn train(&self, net: &Net, engine: &Engine, loader: &mut TrainLoader) -> Result<Trained> {
         let images = self.batch as usize;
         let mut exec = engine.prepare(net, images, Mode::Train)?;
         exec.load(Kind::Weights, &net.initial_params(0))?;
-        let (random, hyper) = (random_batch(net, images), small_steps(net));
+        let hyper = small_steps(net);
+        // One of the loader's own, so that both kinds of steps see the same pixels.
+        let loaded = loader.next()?;
+        let kept = with_labels_of(net, loaded.batch.clone());
+        loader.give_back(loaded);
         let mut trained = Trained::default();
         let one = |exec: &mut Cpu, batch: &Batch, number: u32| -> Result<f64> {
             let began = Instant::now();
@@ -122,7 +126,7 @@ impl BenchData {
         };
         // The first steps touch memory for the first time.
         for number in 0..2 {
-            one(&mut exec, &random, number)?;
+            one(&mut exec, &kept, number)?;
         }
         let began = Instant::now();
         for turn in 0.. {
@@ -131,8 +135,8 @@ impl BenchData {
             }
             // The loader fills its batches and then rests, and only the engine works.
             std::thread::sleep(REST);
-            let seconds = (0..STEPS).map(|i| one(&mut exec, &random, i)).collect::<Result<Vec<_>>>()?;
-            trained.alone.push((images * seconds.len()) as f64 / seconds.iter().sum::<f64>());
+            let seconds = (0..STEPS).map(|i| one(&mut exec, &kept, i)).collect::<Result<Vec<_>>>()?;
+            trained.alone.push((kept.n * seconds.len()) as f64 / seconds.iter().sum::<f64>());
             // As many batches as were made beforehand are not what a long run lives on.
             for _ in 0..SLOTS {
                 let loaded = loader.next()?;
@@ -141,7 +145,7 @@ impl BenchData {
             let (since, mut taken) = (Instant::now(), 0);
             for i in 0..STEPS {
                 let mut loaded = loader.next()?;
-                loaded.batch.labels.iter_mut().for_each(|label| *label %= net.classes() as u32);
+                loaded.batch = with_labels_of(net, loaded.batch);
                 taken += loaded.batch.n;
                 one(&mut exec, &loaded.batch, i)?;
                 loader.give_back(loaded);
@@ -152,6 +156,12 @@ impl BenchData {
     }
 }
 
+/// The batch with labels that the net knows, whatever the data set's are.
+fn with_labels_of(net: &Net, mut batch: Batch) -> Batch {
+    batch.labels.iter_mut().for_each(|label| *label %= net.classes() as u32);
+    batch
+}
+
 /// Steps in a turn.
 const STEPS: u32 = 6;
 /// Long enough for the loader to fill its batches of any data set that keeps up.
@@ -160,7 +170,7 @@ const REST: Duration = Duration::from_millis(1500);
 /// Images a second of each turn.
 #[derive(Default)]
 struct Trained {
-    /// On pixels in memory.
+    /// On a batch that is kept.
     alone: Vec<f64>,
     /// On the loader's batches.
     fed: Vec<f64>,
@@ -250,7 +260,7 @@ impl Measured<'_> {
         if let Some(trained) = &self.trained {
             let (fed, alone) = (format::rate(median(&trained.fed)), format::rate(median(&trained.alone)));
             text +=
-                &format!("\ntraining: {fed} images/s on these batches, {alone} on pixels in memory: {:.3}\n", trained.ratio());
+                &format!("\ntraining: {fed} images/s on these batches, {alone} on one kept in memory: {:.3}\n", trained.ratio());
         }
         if let Some(bytes) = self.peak_bytes {
             text += &format!("\nmemory held at most: {} MiB\n", bytes >> 20);
