@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::count;
 use crate::tar::{Fault, Index, ReadAt};
-use crate::{Error, Result};
+use crate::{Error, Result, ahead};
 
 pub(crate) use kept::KEPT;
 pub(crate) use source::{Archived, Labelled, Lying};
@@ -65,6 +65,13 @@ impl Archive {
         match &self.file {
             Some(file) => file.read_exact_at(buffer, offset),
             None => File::open(&self.path)?.read_exact_at(buffer, offset),
+        }
+    }
+
+    /// Has the system read `bytes` from `offset` on, where the archive stays open.
+    pub(crate) fn announce(&self, offset: u64, bytes: u64) {
+        if let Some(file) = &self.file {
+            ahead::range(file, offset, bytes);
         }
     }
 }

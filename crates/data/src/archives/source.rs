@@ -78,4 +78,12 @@ impl Source for Archived {
         read.map_err(|source| Error::File { name: self.name(index).into_owned(), source })?;
         Ok(Content::Encoded { bytes: buffer, exif: self.exif })
     }
+
+    fn announce(&self, indices: &[u32]) {
+        for &index in indices {
+            let lying = self.images[index as usize].0;
+            let member = lying.member(&self.archives);
+            self.archives[lying.archive as usize].announce(member.offset, member.length);
+        }
+    }
 }

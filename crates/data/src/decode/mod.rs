@@ -151,9 +151,9 @@ pub fn decode(bytes: &[u8], exif: bool) -> Result<Image, Fault> {
     Ok(if exif { exif::orient(image, orientation) } else { image })
 }
 
-/// Pixels of each side that a photo keeps for each that is wanted, when it is decoded at less than its size. Filters still
-/// see twice as much as they need, and what they make of it differs from the whole photo's by little more than rounding.
-const ENOUGH: usize = 2;
+/// Pixels of each side that a photo keeps for each that is wanted, when it is decoded at less than its size: what filters make
+/// of it then differs from what they make of all its pixels by less than a level on average (`docs/loader.md`).
+const ENOUGH: usize = 3;
 
 /// Decodes image after image, and of each no more than is asked for; keeps its memory from one to the next.
 #[derive(Debug, Default)]
