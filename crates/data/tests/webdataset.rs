@@ -95,6 +95,8 @@ fn splits_by_folder_by_name_by_pattern_or_by_class() {
         assert_eq!(listed(&*dataset.train), images(&[("a.jpg", 0, 1), ("b.jpg", 1, 2), ("c.jpg", 1, 3)]));
         assert_eq!(listed(&*dataset.val), images(&[("d.jpg", 2, 4)]));
     }
+    let tested = place(&[("train/0.tar", train.clone()), ("test/0.tar", train.clone())]);
+    assert_eq!(opened(tested.path()).notes, ["there is no `val`: validating on `test`"]);
     for path in [place(&[("0.tar", train.clone())]), place(&[("train/0.tar", train)])] {
         let dataset = open(path.path(), &OpenOptions { val_fraction: 0.4, ..OpenOptions::default() }).expect("a data set");
         let (train, val) = (listed(&*dataset.train), listed(&*dataset.val));
@@ -106,6 +108,18 @@ fn splits_by_folder_by_name_by_pattern_or_by_class() {
             assert_eq!(opened(&file).train.len(), 3);
         }
     }
+}
+
+#[test]
+fn shards_of_several_folders_may_have_the_same_names() {
+    let place = place(&[
+        ("a/train-0.tar", shard(&[("a", 1, "0"), ("b", 2, "1")])),
+        ("b/train-0.tar", shard(&[("c", 3, "1")])),
+        ("b/val-0.tar", shard(&[("d", 4, "0")])),
+    ]);
+    let dataset = opened(&place.path().join("*/*.tar"));
+    assert_eq!(listed(&*dataset.train), images(&[("a.jpg", 0, 1), ("b.jpg", 1, 2), ("c.jpg", 1, 3)]));
+    assert_eq!(listed(&*dataset.val), images(&[("d.jpg", 0, 4)]));
 }
 
 #[test]
@@ -123,6 +137,9 @@ fn classes_are_named_by_a_file() {
         ("synset_words.txt", b"n02084071 dog, hound\n".to_vec()),
     ]);
     assert_eq!(opened(mapped.path()).words, ["", "dog, hound"]);
+    let twice = opened(place(&[shards(), ("classes.txt", b"crane\ncrane\n".to_vec())]).path());
+    assert_eq!(twice.classes, ["crane (0)", "crane (1)"]);
+    assert!(twice.notes[0].starts_with("2 classes have names that another has too"), "{:?}", twice.notes);
     let few = place(&[shards(), ("classes.txt", b"only\n".to_vec())]);
     assert!(refused(few.path()).ends_with("classes.txt: 1 class is named, but there is an image with the label 1"));
 }

@@ -76,11 +76,21 @@ impl Archive {
     }
 }
 
-/// Opens tar files of one folder and finds what lies in them; where `nested`, also within tar files in them.
+/// Opens tar files and finds what lies in them; where `nested`, also within tar files in them.
 ///
 /// # Errors
 /// Where one cannot be read or is damaged.
 pub(crate) fn open(paths: &[PathBuf], nested: bool, notes: &mut Vec<String>) -> Result<Vec<Archive>> {
+    let (mut archives, stay_open) = (Vec::new(), paths.len() <= MOST_OPEN);
+    // Archives are known by their names within a folder.
+    for paths in paths.chunk_by(|a, b| a.parent() == b.parent()) {
+        archives.extend(open_in_folder(paths, nested, stay_open, notes)?);
+    }
+    Ok(archives)
+}
+
+/// Opens tar files that lie in one folder.
+fn open_in_folder(paths: &[PathBuf], nested: bool, stay_open: bool, notes: &mut Vec<String>) -> Result<Vec<Archive>> {
     let Some(folder) = paths.first().and_then(|path| path.parent()) else { return Ok(Vec::new()) };
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut known = kept::read(folder);
@@ -103,7 +113,7 @@ pub(crate) fn open(paths: &[PathBuf], nested: bool, notes: &mut Vec<String>) -> 
     let open = |path: &PathBuf| {
         let file = File::open(path).map_err(|source| Error::Path { path: path.clone(), source })?;
         let groups = known.remove(&name(path)).map(|kept| kept.groups).unwrap_or_default();
-        Ok(Archive { path: path.clone(), file: (paths.len() <= MOST_OPEN).then_some(file), groups })
+        Ok(Archive { path: path.clone(), file: stay_open.then_some(file), groups })
     };
     paths.iter().map(open).collect()
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::folders::{VALIDATION, entries, has_folders};
+use super::names::distinct;
 use super::{OpenOptions, name_of, read_text, split};
 use crate::archives::{self, Archive, Archived, Labelled, Lying};
 use crate::error::count;
@@ -23,7 +24,7 @@ const LARGEST_LABEL: u32 = 1 << 20;
 /// No description of a sample is longer.
 const LONGEST_LABEL: u64 = 1 << 20;
 
-/// Opens `path/train/*.tar` with `path/val/*.tar` (or `validation`, or `test`), or `path/*.tar`, where shards are for validation
+/// Opens `path/train/*.tar` with `path/val/*.tar` (or `valid`, `validation` or `test`), or `path/*.tar`, where shards are for validation
 /// whose names say so, or else some images of each class.
 ///
 /// # Errors
@@ -41,9 +42,17 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>
     }
     let train = shards_in(&path.join("train"))?;
     if !train.is_empty() {
-        let val = VALIDATION.iter().map(|folder| shards_in(&path.join(folder)));
-        let val = val.collect::<Result<Vec<_>>>()?.into_iter().find(|shards| !shards.is_empty()).unwrap_or_default();
-        return dataset(path, Shards { train, val }, options).map(Some);
+        for folder in VALIDATION {
+            let val = shards_in(&path.join(folder))?;
+            if !val.is_empty() {
+                let mut dataset = dataset(path, Shards { train, val }, options)?;
+                if folder != VALIDATION[0] {
+                    dataset.notes.push(format!("there is no `val`: validating on `{folder}`"));
+                }
+                return Ok(Some(dataset));
+            }
+        }
+        return dataset(path, Shards { train, val: Vec::new() }, options).map(Some);
     }
     match shards_in(path)? {
         shards if shards.is_empty() => Ok(None),
@@ -90,7 +99,7 @@ struct Shards {
 }
 
 impl Shards {
-    /// Those of one folder, divided where some say `train` and all others `val`, `validation` or `test`.
+    /// Those of one folder, divided where some say `train` and all others `val`, `valid`, `validation` or `test`.
     fn by_name(shards: Vec<PathBuf>) -> Shards {
         let says = |path: &Path, all: &[&str]| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
@@ -117,7 +126,8 @@ fn dataset(path: &Path, shards: Shards, options: &OpenOptions) -> Result<Dataset
         return Err(Error::Layout { path: path.into(), found });
     }
     let least = train.iter().chain(&val).map(|(_, label)| label + 1).max().unwrap_or(0) as usize;
-    let (classes, words) = classes(path, least)?;
+    let (mut classes, words) = classes(path, least)?;
+    distinct(&mut classes, &mut notes);
     if shards.val.is_empty() {
         (train, val) = divide(train, classes.len(), options);
         notes.push(split::split_note("folder", val.len(), train.len() + val.len(), options));
