@@ -66,9 +66,10 @@ fn of_data(error: &data::Error) -> Advice {
     match error {
         Path { source, .. } | File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => of_io(source),
         Path { .. } => failed("check the path; relative paths start at the current directory"),
-        Layout { .. } => {
-            failed("put the images of each class in a folder of its own: DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/*")
-        }
+        Layout { .. } => failed(
+            "put the images of each class in a folder of its own: DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/*; where \
+             this is a part of a data set, give the folder of all of it",
+        ),
         Archive { .. } => {
             failed("the archive is damaged or was not downloaded whole: compare its size and checksum with those of its origin")
         }
@@ -81,6 +82,10 @@ fn of_data(error: &data::Error) -> Advice {
         OtherForm { instead, .. } => failed(instead.clone()),
         Line { .. } => failed("correct that line, or remove it"),
         Malformed { .. } => failed("fetch the file again, and compare its size or checksum with what its publisher states"),
+        EmptyClass { path, others: 1.., .. } => failed(format!(
+            "if the data set begins in a folder below or above, give that one, such as {}; else put images into this class",
+            path.display()
+        )),
         EmptyClass { .. } => failed("put images into that folder, or remove it"),
         UnknownClasses { .. } => failed("add these classes to the training folder, or remove them from the validation folder"),
         NoImages { .. } => failed("give image files, folders that hold some, or a pattern in quotes such as 'photos/*.jpg'"),

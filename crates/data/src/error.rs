@@ -62,6 +62,8 @@ pub enum Error {
         path: PathBuf,
         /// What was found there.
         found: String,
+        /// Number of files and folders there: the data set may begin in another folder than the one given.
+        others: usize,
     },
     /// Validation has classes that cannot be learnt.
     #[error("{} has {} that the training folder lacks: {}", path.display(), count(classes.len(), "class", "classes"), some(classes))]

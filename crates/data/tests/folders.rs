@@ -71,12 +71,14 @@ fn classes_and_files_are_sorted_by_bytes_and_matched_by_name() {
 
 #[test]
 fn other_names_of_validation_are_said_aloud() {
-    for folder in ["validation", "test"] {
+    for folder in ["valid", "validation", "test"] {
         let root = tree(&["train/a/1.bmp", "train/b/1.bmp", &format!("{folder}/a/1.bmp"), &format!("{folder}/b/1.bmp")]);
         let dataset = opened(&root);
         assert_eq!(dataset.val.len(), 2);
         assert_eq!(dataset.notes, [format!("there is no `val`: validating on `{folder}`")]);
     }
+    let root = tree(&["train/a/1.bmp", "valid/a/1.bmp", "test/a/1.bmp", "test/a/2.bmp"]);
+    assert_eq!(opened(&root).notes, ["there is no `val`: validating on `valid`"]);
     let root = tree(&["train/a/1.bmp", "val/a/1.bmp", "val/a/2.bmp", "test/a/1.bmp"]);
     assert_eq!((opened(&root).val.len(), opened(&root).notes.len()), (2, 0));
 }
@@ -148,6 +150,8 @@ fn what_is_no_data_set_says_what_it_found() {
     assert!(refused(hollow.path()).starts_with("class `b` has no images: "));
     let nested = tree(&["x/train/a/1.bmp"]);
     assert!(refused(nested.path()).contains("class `x` has no images"));
+    let error = open(nested.path(), &OpenOptions::default()).expect_err("a folder too high");
+    assert!(matches!(error, Error::EmptyClass { others: 1, .. }), "{error:?}");
     let unknown = tree(&["train/a/1.bmp", "val/a/1.bmp", "val/zebra/1.bmp", "val/yak/1.bmp"]);
     assert!(refused(unknown.path()).ends_with("has 2 classes that the training folder lacks: `yak`, `zebra`"));
 }

@@ -264,6 +264,7 @@ fn kaggles_copy() {
     let place = Place::new().train_folder(&format!("{root}/train")).val_folder(&format!("{root}/val"));
     let place = place.with(&format!("{root}/test/ILSVRC2012_test_00000001.JPEG"), photo(3));
     assert!(place.refused().contains("are in ILSVRC2012_devkit_t12.tar.gz"), "{}", place.refused());
+    assert!(place.refused().contains("or LOC_val_solution.csv of Kaggle's copy, in this folder"), "{}", place.refused());
     let place = place.with("LOC_val_solution.csv", &csv).with("LOC_synset_mapping.txt", mapping);
     assert_whole(&place.open());
     assert_eq!(place.open().words, WORDS);
@@ -316,6 +317,19 @@ fn ilsvrc_2010() {
     let dataset = place.open();
     assert_eq!((labels(&*dataset.val), bytes(&*dataset.val)), (vec![1, 2, 0], [1, 2, 3].map(photo).to_vec()));
     assert_eq!(dataset.notes, ["there is no `val`: validating on `test`"]);
+    // As image-net.org calls them, and with the test images' classes as they were published: on their own.
+    let test = [2u8, 3, 1].map(|n| (format!("test/ILSVRC2010_test_{n:08}.JPEG"), photo(n)));
+    let inner = train(2010).into_iter().map(|(wnid, images)| (format!("train/{wnid}.tar"), tar(images)));
+    let mut kit = devkit(2010);
+    kit.retain(|(name, _)| !name.contains("test_ground_truth"));
+    let published = Place::new().with("ILSVRC2010_images_train.tar", tar(inner)).with("ILSVRC2010_images_test.tar", tar(test));
+    let published = published.with("ILSVRC2010_devkit-1.0.tar.gz", gz(&tar(kit)));
+    let error = published.refused();
+    assert!(error.ends_with("test_ground_truth.txt, nor is ILSVRC2010_test_ground_truth.txt beside it"), "{error}");
+    let published = published.with("ILSVRC2010_test_ground_truth.txt", "1\n2\n3\n");
+    assert_eq!((published.open().classes, labels(&*published.open().val)), (WNIDS.map(String::from).to_vec(), vec![1, 2, 0]));
+    let published = published.with("ILSVRC2010_images_val.tar", tar(val(2010)));
+    assert_eq!(labels(&*published.open().val), SORTED);
     assert!(place.train_tar(2012).refused().contains("it holds archives of 2012 and of 2010, which belong into a folder each"));
 }
 

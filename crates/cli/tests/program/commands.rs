@@ -198,6 +198,9 @@ fn data_info_says_what_a_path_is_read_as() {
     refused("set.zip", &["it is a file, a zip archive", "hint: unpack it, `unzip "]);
     place.write("odd/x.csv", "");
     refused("odd", &["it holds 1 file and no folders: 1 .csv", "CIFAR-10", "`path label`"]);
+    place.write("high/photos/train/cat/1.bmp", "BM");
+    refused("high", &["class `photos` has no images", "give that one, such as ", "high/photos; else put images"]);
+    refused("high/photos/train/cat", &["1 image and no class folders", "a part of a data set, give the folder of all of it"]);
     place.write("lists/train.txt", "a.bmp 0\nb.bmp\n");
     refused("lists", &["train.txt:2: expected `path label`", "hint: correct that line"]);
 }

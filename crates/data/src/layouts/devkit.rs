@@ -43,6 +43,14 @@ pub(super) fn lacking(folder: &Path, purpose: &str) -> Error {
     Error::Lacking { path: folder.into(), purpose: purpose.into(), needed }
 }
 
+/// That `folder` has nothing that says the classes of the images at `images`.
+pub(super) fn lacking_truth(folder: &Path, images: &Path) -> Error {
+    let purpose = format!("the labels of the images in {} are in", images.display());
+    let needed = "ILSVRC2012_devkit_t12.tar.gz of image-net.org (or devkit-1.0 for ILSVRC2010), or LOC_val_solution.csv of Kaggle's \
+                  copy, in this folder";
+    Error::Lacking { path: folder.into(), purpose, needed: needed.into() }
+}
+
 impl Devkit {
     /// Reads the devkit in `folder`; `None` where there is none.
     ///
@@ -58,7 +66,12 @@ impl Devkit {
             let bytes = files.get(&format!("data/ILSVRC{year}_{name}_ground_truth.txt"))?;
             Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
         };
-        let (validation, test) = (truth("validation")?, truth("test")?);
+        let (validation, mut test) = (truth("validation")?, truth("test")?);
+        // It was published later than the devkit.
+        let beside = folder.join(format!("ILSVRC{year}_test_ground_truth.txt"));
+        if test.is_none() && beside.is_file() {
+            test = Some(read_text(&beside)?);
+        }
         Ok(Some(Devkit { path, year, synsets, validation, test }))
     }
 
@@ -71,7 +84,10 @@ impl Devkit {
         let name = format!("data/ILSVRC{}_{split}_ground_truth.txt", self.year);
         let wrong = |message: String| Error::Description { path: self.path.clone(), message };
         let text = if is_test { &self.test } else { &self.validation };
-        let lines = text.as_ref().ok_or_else(|| wrong(format!("it has no {name}")))?.trim_end().lines();
+        let beside =
+            if is_test { format!(", nor is ILSVRC{}_test_ground_truth.txt beside it", self.year) } else { String::new() };
+        let lacks = || format!("it has no {name}{beside}");
+        let lines = text.as_ref().ok_or_else(|| wrong(lacks()))?.trim_end().lines();
         let wnid = |(line, text): (usize, &str)| {
             let leaf = text.trim().parse().ok().and_then(|id| self.synsets.leaf(id));
             leaf.map(|leaf| leaf.wnid.as_str())

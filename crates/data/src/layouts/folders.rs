@@ -15,9 +15,9 @@ use crate::error::{count, some};
 use crate::{Dataset, Error, Result};
 
 /// What the validation folder may be called, the best first; lists and other files too.
-pub(super) const VALIDATION: [&str; 3] = ["val", "validation", "test"];
+pub(super) const VALIDATION: [&str; 4] = ["val", "valid", "validation", "test"];
 
-/// Opens `path/train/CLASS/*` with `path/val/CLASS/*` (or `validation`, or `test`), or `path/CLASS/*`, which is split class
+/// Opens `path/train/CLASS/*` with `path/val/CLASS/*` (or `valid`, `validation` or `test`), or `path/CLASS/*`, which is split class
 /// by class. Without a validation folder, `path/train` is split in the same way.
 ///
 /// Classes are sorted by the bytes of their names, files within them too. Names that begin with a dot are ignored. A file
@@ -174,7 +174,7 @@ impl Class {
                     format!("{} and {}, no image", count(files, "file", "files"), count(folders, "folder", "folders"))
                 }
             };
-            return Err(Error::EmptyClass { class: name.into(), path, found });
+            return Err(Error::EmptyClass { class: name.into(), path, found, others: others.0 + others.1 });
         }
         files.sort();
         Ok(Class { name: name.into(), path, files })

@@ -1,6 +1,6 @@
 //! ImageNet of 2012 and of 2010, as downloaded or unpacked.
 //!
-//! Training images lie in `ILSVRC<year>_img_train.tar`, which holds an archive for each class, or in `train/CLASS/*`, or in
+//! Training images lie in `ILSVRC<year>_img_train.tar` (`ILSVRC2010_images_train.tar`), which holds an archive for each class, or in `train/CLASS/*`, or in
 //! `train/CLASS.tar`; validation images in `ILSVRC<year>_img_val.tar` or in `val`, without a word about their classes. Those are
 //! in the devkit: line i is of the i-th image *by name*, for members of the archive stand in another order. Kaggle's copy
 //! has the same folders below `ILSVRC/Data/CLS-LOC`, and says the classes by name.
@@ -98,8 +98,11 @@ impl Found {
         if !path.is_dir() {
             return Ok(None);
         }
-        let archive =
-            |year: u16, split: &str| Some(path.join(format!("ILSVRC{year}_img_{split}.tar"))).filter(|path| path.is_file());
+        let archive = |year: u16, split: &str| {
+            // Those of 2010 are called `images`.
+            let names = ["img", "images"].map(|what| path.join(format!("ILSVRC{year}_{what}_{split}.tar")));
+            names.into_iter().find(|path| path.is_file())
+        };
         let years = [2012, 2010].map(|year| (year, ["train", "val", "test"].map(|split| archive(year, split))));
         let archived = years.iter().filter(|(year, [train, val, test])| {
             // The test images of 2012 have no labels.
@@ -297,6 +300,7 @@ fn members_by_class(path: &Path, archives: &[Archive], notes: &mut Vec<String>) 
             class: class.clone(),
             path: path.join(format!("{class}.tar")),
             found: "no image".into(),
+            others: 0,
         });
     }
     if classes.is_empty() {
@@ -418,7 +422,7 @@ impl Val {
             }
             (None, Some(kit)) => kit.truth(self.is_test, names.len())?,
             (None, None) => {
-                return Err(devkit::lacking(&found.path, &format!("the labels of the images in {} are in", path.display())));
+                return Err(devkit::lacking_truth(&found.path, path));
             }
         };
         let unknown: BTreeSet<&str> = classes.iter().copied().filter(|class| labels.of(class).is_none()).collect();

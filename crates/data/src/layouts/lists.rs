@@ -24,7 +24,7 @@ const TEXT_BYTES: usize = 8 << 10;
 /// How many images are looked for to find the folder that paths are relative to.
 const PROBED: usize = 16;
 
-/// Opens a folder's `train.txt` with its `val.txt` (or `validation.txt`, or `test.txt`), or a single list, whose images are
+/// Opens a folder's `train.txt` with its `val.txt` (or `valid.txt`, `validation.txt` or `test.txt`), or a single list, whose images are
 /// split class by class, as are those of a `train.txt` alone.
 ///
 /// The label is a line's last field; what stands before it is the path, with any spaces in it. Paths are relative to the

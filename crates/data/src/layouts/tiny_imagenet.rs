@@ -55,7 +55,8 @@ fn train(path: &Path, classes: &[String], options: &OpenOptions) -> Result<Files
         let mut names: Vec<_> =
             entries(&images)?.into_iter().filter(|e| !e.is_dir && is_image(&images.join(&e.name))).map(|e| e.name).collect();
         if names.is_empty() {
-            return Err(Error::EmptyClass { class: class.clone(), found: listing(&images), path: images });
+            let found = listing(&images);
+            return Err(Error::EmptyClass { class: class.clone(), path: images, found, others: 0 });
         }
         names.sort();
         let folder = files.folder(images);
