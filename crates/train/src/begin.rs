@@ -35,7 +35,7 @@ impl<'a> Session<'a> {
             return Err(Error::RecipeFit { key: "micro_batch".into(), message });
         }
         let identity = DatasetId::of(dataset);
-        let (saved, warnings) = find_checkpoint(exec.net(), config, &identity)?;
+        let (saved, warnings) = find_checkpoint(exec.net(), dataset, config, &identity)?;
         let span = span_of(dataset, config);
         let position = saved.as_ref().map_or(Position::default(), |saved| saved.manifest().position);
         describe(exec, dataset, config, &identity)?;
@@ -110,7 +110,12 @@ fn span_of(dataset: &Dataset, config: &RunConfig<'_>) -> Span {
 }
 
 /// The checkpoint to go on from, if any, and what is to be said about it.
-fn find_checkpoint(net: &Net, config: &RunConfig<'_>, identity: &DatasetId) -> Result<(Option<Saved>, Vec<String>)> {
+fn find_checkpoint(
+    net: &Net,
+    dataset: &Dataset,
+    config: &RunConfig<'_>,
+    identity: &DatasetId,
+) -> Result<(Option<Saved>, Vec<String>)> {
     let Start::Resume { fall_back } = config.start else { return Ok((None, Vec::new())) };
     let mut warnings = Vec::new();
     let saved = match checkpoint::latest(&config.dir.checkpoints()) {
@@ -122,7 +127,7 @@ fn find_checkpoint(net: &Net, config: &RunConfig<'_>, identity: &DatasetId) -> R
         other => other?,
     };
     if let Some(saved) = &saved {
-        fits(saved, net, identity)?;
+        fits(saved, net, dataset, identity)?;
         if saved.manifest().recipe != config.recipe.to_toml() {
             warnings.push("the recipe is not the checkpoint's: the result is not that of one run by either".into());
         }
@@ -131,7 +136,7 @@ fn find_checkpoint(net: &Net, config: &RunConfig<'_>, identity: &DatasetId) -> R
 }
 
 /// Whether a checkpoint is of this net and of this data.
-fn fits(saved: &Saved, net: &Net, identity: &DatasetId) -> Result<()> {
+fn fits(saved: &Saved, net: &Net, dataset: &Dataset, identity: &DatasetId) -> Result<()> {
     let mismatch = |message: String| Err(Error::Mismatch { path: saved.path().into(), message });
     let theirs = saved.net()?;
     if theirs != *net {
@@ -156,6 +161,13 @@ fn fits(saved: &Saved, net: &Net, identity: &DatasetId) -> Result<()> {
             identity.train_images,
             identity.val_images,
             if data.labels == identity.labels { "" } else { " and other labels" }
+        ));
+    }
+    // As many images of other classes have the same labels.
+    if let Some((theirs, ours)) = saved.manifest().classes.iter().zip(&dataset.classes).find(|(theirs, ours)| theirs != ours) {
+        return mismatch(format!(
+            "it was trained on `{}` with the class `{theirs}` where `{}` has `{ours}`",
+            data.name, identity.name
         ));
     }
     Ok(())

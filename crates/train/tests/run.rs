@@ -363,6 +363,10 @@ fn a_run_of_something_else_is_not_resumed() {
     fewer.train = std::sync::Arc::new(Quarters { images: TRAIN - 1, split: 0 });
     let message = resume(&net(), &fewer);
     assert!(message.contains("it was trained on `quarters` with 22 + 9 images, this is `quarters` with 21 + 9"), "{message}");
+    let mut other = dataset();
+    let before = std::mem::replace(&mut other.classes[2], "zebra".into());
+    let message = resume(&net(), &other);
+    assert!(message.ends_with(&format!("on `quarters` with the class `{before}` where `quarters` has `zebra`")), "{message}");
     let mut classes = dataset();
     classes.classes.pop();
     let message = resume(&net(), &classes);
