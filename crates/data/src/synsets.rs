@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::mat5::{self, Value};
 
+/// Of a value that is not as expected, so many characters are shown.
+const SHOWN: usize = 80;
+
 /// A group of synonyms: a class, or an inner node of the hierarchy above the classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Synset {
@@ -39,11 +42,15 @@ impl Synsets {
         let [id, wnid, words, children] = [place(&id_name)?, place("WNID")?, place("words")?, place("num_children")?];
         let mut synsets = BTreeMap::new();
         for (number, row) in values.chunks(fields.len()).enumerate() {
-            let wrong = |field: &str| format!("`{field}` of synset {} is not as expected: {:?}", number + 1, row);
-            let id = count(&row[id]).ok_or_else(|| wrong(&id_name))?;
-            let wnid = text(&row[wnid]).filter(|wnid| is_wnid(wnid)).ok_or_else(|| wrong("WNID"))?;
-            let words = text(&row[words]).ok_or_else(|| wrong("words"))?;
-            let is_leaf = count(&row[children]).ok_or_else(|| wrong("num_children"))? == 0;
+            let wrong = |place: usize| {
+                // A value may be of any size.
+                let found: String = format!("{:?}", row[place]).chars().take(SHOWN).collect();
+                format!("`{}` of synset {} is not as expected: {found}", fields[place], number + 1)
+            };
+            let id = count(&row[id]).ok_or_else(|| wrong(id))?;
+            let wnid = text(&row[wnid]).filter(|wnid| is_wnid(wnid)).ok_or_else(|| wrong(wnid))?;
+            let words = text(&row[words]).ok_or_else(|| wrong(words))?;
+            let is_leaf = count(&row[children]).ok_or_else(|| wrong(children))? == 0;
             if synsets.insert(id, Synset { wnid, words, is_leaf }).is_some() {
                 return Err(format!("two synsets have the {id_name} {id}"));
             }

@@ -107,6 +107,19 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn a_value_of_any_size_is_not_shown_whole() {
+    let names = ["ILSVRC2012_ID", "WNID", "words", "num_children"].map(|name| format!("{name:\0<16}")).concat();
+    let number = array(6, [1, 1], &element(9, &1f64.to_le_bytes()));
+    let long = array(4, [1, 4000], &element(16, &[b'x'; 4000]));
+    let parts = [element(5, &16i32.to_le_bytes()), element(1, names.as_bytes()), number.clone(), long.clone(), long, number];
+    let flags = element(6, &[2u32.to_le_bytes(), [0; 4]].concat());
+    let dimensions = element(5, &[1i32, 1].map(i32::to_le_bytes).concat());
+    let variable = element(14, &[flags, dimensions, element(1, b"synsets"), parts.concat()].concat());
+    let message = Synsets::read(&file(&variable), 2012).unwrap_err();
+    assert!(message.starts_with("`WNID` of synset 1 is not as expected: Text(\"xxxx") && message.len() < 200, "{message}");
+}
+
+#[test]
 fn a_compressed_variable_unpacks_to_a_limit() {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..34 {
