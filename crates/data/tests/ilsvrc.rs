@@ -239,6 +239,11 @@ fn whatever_is_unpacked_is_the_same_data_set() {
     let again =
         train(2012).into_iter().flat_map(|(wnid, all)| all.into_iter().map(move |(n, b)| (format!("train/{wnid}/{n}"), b)));
     assert_whole(&Place::new().with("ILSVRC2012_img_train.tar", tar(again)).val_folder("val").devkit_folder(2012).open());
+    // Packed again on a Mac, with its notes about each archive.
+    let inner = train(2012).into_iter().map(|(wnid, images)| (format!("{wnid}.tar"), tar(images)));
+    let notes = WNIDS.map(|wnid| (format!("._{wnid}.tar"), b"Mac OS X".repeat(20)));
+    let noted = Place::new().with("ILSVRC2012_img_train.tar", tar(notes.into_iter().chain(inner)));
+    assert_whole(&noted.val_folder("val").devkit_folder(2012).open());
     let both = Place::downloaded().with("train/n01440764/n01440764_1.JPEG", photo(0));
     let dataset = both.open();
     assert_whole(&dataset);

@@ -123,7 +123,10 @@ fn find(archives: &[(&Path, Stamp)]) -> Result<Vec<Vec<Group>>> {
     let outer = side_by_side(archives.len(), |i| index(archives[i].0, 0..archives[i].1.size))?;
     let mut inner = Vec::new();
     for ((path, stamp), index) in archives.iter().zip(&outer) {
-        let is_tar = |name: &str| stamp.nested && Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("tar"));
+        // Names that begin with a dot are someone's notes about another file.
+        let is_hidden = |name: &str| name.rsplit('/').next().is_some_and(|file| file.starts_with('.'));
+        let has_end = |name: &str| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("tar"));
+        let is_tar = |name: &str| stamp.nested && has_end(name) && !is_hidden(name);
         let tars = index.iter().filter(|member| is_tar(member.name));
         inner.extend(tars.map(|member| (*path, member.name.to_string(), member.offset..member.offset + member.length)));
     }
