@@ -57,8 +57,8 @@ impl Samples {
     /// A row of samples, from `first` on; `row` and `first` count from the picture's edges. `row` may be the one above those of
     /// row of units `unit_row`.
     fn row(&self, plane: &Plane, unit_row: usize, row: usize, first: usize) -> &[u8] {
-        let at = (row + 1 - unit_row * plane.unit_rows()) * self.stride;
-        &self.bytes[at + MARGIN - plane.columns.start * plane.side + first..at + self.stride]
+        let end = (row + 2 - unit_row * plane.unit_rows()) * self.stride;
+        &self.bytes[self.at(plane, unit_row, row, first)..end]
     }
 
     /// The region's pixels of row `y` of the picture.
@@ -93,6 +93,7 @@ impl Samples {
         &self.line[region.x - first * plane.across..]
     }
 
+    /// Where the sample is that [`Samples::row`] begins with.
     fn at(&self, plane: &Plane, unit_row: usize, row: usize, first: usize) -> usize {
         let row = row + 1 - unit_row * plane.unit_rows();
         row * self.stride + MARGIN + first - plane.columns.start * plane.side

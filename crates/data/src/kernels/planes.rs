@@ -25,7 +25,7 @@ pub(crate) enum Way {
 /// One row: `out[c][x] = (row[x'][c] − mean[c][x″] + shift[c]) · scale[c]`, where `x'` and `x″` follow from `way`.
 ///
 /// `row` is `[w, 3]`, `affine` and `out` are in the order of the pixel's values, `out` is `[3][w]`. What is written goes past the
-/// caches where that is possible, because a batch is larger than they are: see [`publish`].
+/// caches where that is possible, because a batch is larger than they are: nobody reads it before [`publish`] is called.
 ///
 /// # Panics
 /// Where the lengths differ.
@@ -43,7 +43,7 @@ pub(crate) fn planes(target: Target, row: &[u8], affine: [Affine<'_>; 3], way: W
     planes_from(0, row, affine, way, out);
 }
 
-/// Makes sure that another thread that hears of the rows from this one sees them.
+/// Makes sure that whoever reads the rows that this thread has written sees them; to be called behind the last of them.
 pub(crate) fn publish() {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 CPU has SSE.
@@ -163,6 +163,7 @@ mod tests {
                     let (red, rest) = out.split_at_mut(w);
                     let (green, blue) = rest.split_at_mut(w);
                     planes(target, &row, affine, way, [red, green, blue]);
+                    publish();
                     for (c, a) in affine.iter().enumerate() {
                         for x in 0..w {
                             let from = if way == Way::Forward { x } else { w - 1 - x };

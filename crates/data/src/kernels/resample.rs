@@ -37,9 +37,14 @@ const ROWS: usize = 4;
 
 /// Rows across: `out[y][i] = Σ_k weight[i][k] · rows[y][first[i] + k − left]`; `rows` are `[h, stride]` values, and each begins
 /// with source pixel `left`, `out` is `[h, n, 3]`.
+///
+/// # Panics
+/// Where there are not as many rows in `out`, or source pixels before `left` are asked for.
 pub(crate) fn across(target: Target, rows: &[u8], stride: usize, left: usize, taps: Weights<'_>, out: &mut [u8]) {
     let width = 3 * taps.bounds.len();
     assert!(rows.len() / stride == out.len() / width && out.len().is_multiple_of(width), "a row for each row");
+    // Unchecked reads rely on it.
+    assert!(taps.bounds.iter().all(|&(first, _)| first >= left), "no pixel lies before source pixel {left}");
     #[cfg(target_arch = "x86_64")]
     if target.has_avx2() {
         for (rows, out) in rows.chunks(ROWS * stride).zip(out.chunks_mut(ROWS * width)) {
@@ -183,5 +188,13 @@ mod tests {
                 assert_eq!(out, expected, "{target:?}, {n} values");
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "no pixel lies before source pixel 2")]
+    fn pixels_before_the_row_are_refused() {
+        let (bounds, weights) = axis(40, 9);
+        let taps = Weights { bounds: &bounds, weights: &weights, stride: 9 };
+        across(Target::detect(), &[0; 3 * 48], 3 * 48, 2, taps, &mut [0; 3 * 40]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use data::augment::{Address, ColourJitter, Erasing, RandAugment, RandomResizedCrop, Value};
+use data::augment::{Address, ColourJitter, CutMix, Erasing, MixUp, RandAugment, RandomResizedCrop, Value};
 use data::{BadImages, Cache, LoaderOptions, Mean, Pipeline, Preprocessing, Source, Statistics, Std, TrainLoader, cached};
 use net::Shape;
 use net::random::{Purpose, Stream};
@@ -124,7 +124,12 @@ fn erasing_comes_last_and_leaves_the_rest() {
 #[test]
 fn neither_threads_nor_where_a_run_is_resumed_change_anything() {
     let source: Arc<dyn Source> = Arc::new(Pictures { images: 37, side: 14, square: false, bad: vec![3, 20] });
-    let all = || Preprocessing { erasing: Some(Erasing { value: Value::Noise, ..Erasing::default() }), ..all() };
+    let all = || Preprocessing {
+        erasing: Some(Erasing { value: Value::Noise, ..Erasing::default() }),
+        mixup: Some(MixUp { alpha: 0.4 }),
+        cutmix: Some(CutMix { alpha: 1.0 }),
+        ..all()
+    };
     let expected = take(&mut start(&source, &all(), 1, 0, 0), 15);
     for threads in [2, 3, 8] {
         assert!(take(&mut start(&source, &all(), threads, 0, 0), 15) == expected, "{threads} threads");

@@ -71,3 +71,34 @@ impl Draw {
         ((z ^ (z >> 31)) % end as u64) as usize
     }
 }
+
+/// A sequential picture of noise whose components have these sampling factors, `[h, v]`: any size at all, for few bytes.
+///
+/// Its Huffman tables are such that all bits are codes. With `apart` every component comes in a scan of its own.
+pub(crate) fn noise(width: u16, height: u16, factors: &[[u8; 2]], apart: bool) -> Vec<u8> {
+    let most = |i: usize| factors.iter().map(|f| usize::from(f[i])).max().expect("a component");
+    let units = usize::from(width).div_ceil(8 * most(0)) * usize::from(height).div_ceil(8 * most(1));
+    let blocks = units * factors.iter().map(|f| usize::from(f[0]) * usize::from(f[1])).sum::<usize>();
+    let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
+    file.extend([9; 64]);
+    // Mean values: 0 is no difference, 1 one of 5 bits. Others: 0 is the end, 10 a value of 2 bits, 11 three zeros and one of 3.
+    let mut counts = [0; 16];
+    counts[0] = 2;
+    file.extend([&[0xff, 0xc4, 0, 21, 0][..], &counts, &[0, 5]].concat());
+    counts[..2].copy_from_slice(&[1, 2]);
+    file.extend([&[0xff, 0xc4, 0, 22, 0x10][..], &counts, &[0, 2, 0x33]].concat());
+    let ([h1, h0], [w1, w0], count) = (height.to_be_bytes(), width.to_be_bytes(), factors.len() as u8);
+    file.extend([0xff, 0xc0, 0, 8 + 3 * count, 8, h1, h0, w1, w0, count]);
+    file.extend(factors.iter().zip(1..).flat_map(|([h, v], id)| [id, h << 4 | v, 0]));
+    let mut draw = Draw(u64::from(width) << 16 | u64::from(height));
+    let scans: Vec<Vec<u8>> = if apart { (1..=count).map(|id| vec![id]).collect() } else { vec![(1..=count).collect()] };
+    for ids in scans {
+        file.extend([0xff, 0xda, 0, 6 + 2 * ids.len() as u8, ids.len() as u8]);
+        file.extend(ids.iter().flat_map(|&id| [id, 0]));
+        file.extend([0, 63, 0]);
+        // Two bytes a block are more than are used.
+        file.extend((0..2 * blocks + 64).map(|_| draw.below(255) as u8));
+    }
+    file.extend([0xff, 0xd9]);
+    file
+}
