@@ -282,6 +282,21 @@ fn a_missing_or_torn_shard_is_made_again_and_a_whole_pack_stays() {
 }
 
 #[test]
+fn a_pack_whose_making_was_killed_at_its_very_end_is_whole() {
+    let dataset = made_up(wild(13, &[]), wild(6, &[]));
+    let [out, begun] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    pack(&dataset, out.path(), &small());
+    let expected = files(out.path());
+    let job = Job { dataset: &dataset, path: Path::new("nowhere"), settings: &small(), threads: 2, bad_images: BadImages::Stop };
+    assert!(prepare(&job, begun.path(), &mut |_| Break(())).is_err());
+    fs::copy(begun.path().join("prepare.json"), out.path().join("prepare.json")).unwrap();
+    assert_eq!(open(out.path()).train.len(), 13);
+    let again = prepare(&job, out.path(), &mut |progress| panic!("there is nothing to do, but {progress:?}")).unwrap();
+    assert_eq!(again.made, 0);
+    assert!(files(out.path()) == expected);
+}
+
+#[test]
 fn other_settings_or_images_are_refused_by_name() {
     let dataset = made_up(wild(13, &[]), wild(6, &[]));
     let out = tempfile::tempdir().unwrap();

@@ -108,6 +108,7 @@ pub fn prepare(job: &Job<'_>, out: &Path, progress: &mut dyn FnMut(Progress) -> 
     };
     manifest.write(&out.join(MANIFEST))?;
     remove(&out.join(BEGUN))?;
+    weights::sync_folder(out)?;
     Ok(Prepared { manifest, made: made as usize, made_bytes, source_bytes })
 }
 
@@ -137,7 +138,12 @@ fn take_up(out: &Path) -> Result<File> {
 /// Checks that a pack begun before was begun like this one; returns how it was begun, and what it holds if it is whole.
 fn begin(out: &Path, now: Begun) -> Result<(Begun, Option<Manifest>)> {
     let (manifest, begun) = (out.join(MANIFEST), out.join(BEGUN));
-    let whole = if manifest.exists() && !begun.exists() { Some(Manifest::read(&manifest)?) } else { None };
+    let whole = match (manifest.exists(), begun.exists()) {
+        (true, false) => Some(Manifest::read(&manifest)?),
+        // A process was killed, or the power went, between the writing of the one and the taking away of the other.
+        (true, true) => Manifest::read(&manifest).ok(),
+        (false, _) => None,
+    };
     let before = match &whole {
         Some(manifest) => Some(manifest.begun()),
         None if begun.exists() => Some(Begun::read(&begun)?),
