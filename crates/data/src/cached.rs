@@ -92,11 +92,17 @@ impl Source for Cached {
     }
 
     fn announce(&self, indices: &[u32]) {
-        self.source.announce(indices);
+        let is_kept = |&index: &u32| self.squares.get(index as usize).is_some_and(|square| square.get().is_some());
+        let missing: Vec<u32> = indices.iter().filter(|index| !is_kept(index)).copied().collect();
+        self.source.announce(&missing);
     }
 
     fn measured(&self, preprocessing: &Preprocessing) -> Option<Statistics> {
         self.source.measured(preprocessing)
+    }
+
+    fn keeps_files(&self) -> bool {
+        self.source.keeps_files()
     }
 
     fn remark(&self, preprocessing: &Preprocessing) -> Option<String> {

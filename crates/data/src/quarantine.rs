@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use crate::error::{count, some};
@@ -126,16 +126,16 @@ fn unescaped(line: &str) -> String {
     name
 }
 
-/// The name of an image of the data set opened at `root` as it stands in lists: without `root` in front, with `/` between
-/// folders. Names that do not begin with `root` stay as they are.
+/// The name of an image of the data set opened at `root` as it stands in lists and packs: without `root` in front, with `/`
+/// between folders. Names that do not begin with `root` keep all but a leading `./`.
 pub(crate) fn relative_name<'a>(name: Cow<'a, str>, root: Option<&Path>) -> Cow<'a, str> {
     let Some(root) = root.map(|root| root.display().to_string()) else { return name };
-    let root = root.trim_end_matches(MAIN_SEPARATOR);
-    let below = name.strip_prefix(root).and_then(|rest| rest.strip_prefix(MAIN_SEPARATOR));
-    match below {
+    let root = root.trim_end_matches(is_separator);
+    let below = name.strip_prefix(root).filter(|rest| rest.starts_with(is_separator));
+    match below.map(|rest| rest.trim_start_matches(is_separator)) {
         Some(below) if MAIN_SEPARATOR != '/' => Cow::Owned(below.replace(MAIN_SEPARATOR, "/")),
         Some(below) => Cow::Owned(below.to_string()),
-        None => name,
+        None => name.strip_prefix("./").map(|rest| Cow::Owned(rest.to_string())).unwrap_or(name),
     }
 }
 
@@ -174,6 +174,10 @@ impl Source for Kept {
         self.source.announce(&indices);
     }
 
+    fn keeps_files(&self) -> bool {
+        self.source.keeps_files()
+    }
+
     fn remark(&self, preprocessing: &Preprocessing) -> Option<String> {
         self.source.remark(preprocessing)
     }
@@ -207,8 +211,20 @@ mod tests {
         let relative = |name: &'static str, root: &str| relative_name(name.into(), Some(Path::new(root))).into_owned();
         assert_eq!(relative("photos/train/a/1.jpg", "photos"), "train/a/1.jpg");
         assert_eq!(relative("photos/train/a/1.jpg", "photos/"), "train/a/1.jpg");
+        assert_eq!(relative("photos//train/a/1.jpg", "photos//"), "train/a/1.jpg");
+        assert_eq!(relative("./photos/train/a/1.jpg", "."), "photos/train/a/1.jpg");
         assert_eq!(relative("/train/a/1.jpg", "/"), "train/a/1.jpg");
         assert_eq!(relative("photos2/a/1.jpg", "photos"), "photos2/a/1.jpg");
         assert_eq!(relative_name("scenes/val/00001".into(), None), "scenes/val/00001");
+    }
+
+    #[test]
+    fn images_that_lie_beside_a_list_are_called_the_same_in_lists_however_it_is_written() {
+        for (name, root) in [("lists/a/1.jpg", "lists/all.txt"), ("./lists/a/1.jpg", "./lists/all.txt")] {
+            let name = relative_name(name.into(), Some(Path::new(root)));
+            assert_eq!(name, "lists/a/1.jpg");
+            let list = Quarantine::parse(Path::new("list"), &quarantine_line(&name));
+            assert_eq!(list.names().collect::<Vec<_>>(), [&*name]);
+        }
     }
 }

@@ -84,6 +84,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Whether images lie as the files that their names name; if not, a name's extension says nothing about what is fetched.
+    fn keeps_files(&self) -> bool {
+        true
+    }
+
     /// What the user should know before these images are shown by `preprocessing`, in one sentence, if there is something.
     fn remark(&self, preprocessing: &Preprocessing) -> Option<String> {
         let _ = preprocessing;

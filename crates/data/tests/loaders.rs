@@ -2,12 +2,13 @@
 
 mod pictures;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::{Arc, Mutex};
 
 use data::{
-    BadImages, Cache, Error, EvalLoader, Fit, LoaderOptions, Mean, Order, Pipeline, Preprocessing, Source, Statistics,
+    BadImages, Cache, Content, Error, EvalLoader, Fit, LoaderOptions, Mean, Order, Pipeline, Preprocessing, Source, Statistics,
     TrainLoader, Views, cached,
 };
 use net::Shape;
@@ -69,6 +70,24 @@ fn threads_slots_and_caching_change_nothing() {
         (holds(Cache::Small), holds(Cache::Bytes(7350)), holds(Cache::Bytes(587))),
         ((37, 37 * 588), (12, 12 * 588), (0, 0))
     );
+}
+
+#[test]
+fn what_is_kept_in_memory_is_not_read_ahead() {
+    let source = Arc::new(Watched(Pictures::squares(6, 12), Mutex::default()));
+    // Four of 432 bytes.
+    let kept = cached(source.clone(), &paper(12), Cache::Bytes(4 * 432));
+    let announced = || -> Vec<u32> {
+        let told = std::mem::take(&mut *source.1.lock().expect("no panic"));
+        told.into_iter().filter_map(|told| if let Told::Announced(index) = told { Some(index) } else { None }).collect()
+    };
+    kept.announce(&[5, 0, 1, 2, 3, 4]);
+    assert_eq!(announced(), [5, 0, 1, 2, 3, 4], "nothing is kept yet");
+    for index in [0, 3, 5] {
+        kept.fetch(index, &mut Vec::new()).unwrap();
+    }
+    kept.announce(&[5, 0, 1, 2, 3, 4]);
+    assert_eq!(announced(), [5, 1, 2, 4]);
 }
 
 #[test]
@@ -253,27 +272,29 @@ enum Told {
     Fetched(u32),
 }
 
+/// Pictures that remember what they were told and asked.
+struct Watched(Pictures, Mutex<Vec<Told>>);
+impl Source for Watched {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn label(&self, index: usize) -> u32 {
+        self.0.label(index)
+    }
+    fn name(&self, index: usize) -> Cow<'_, str> {
+        self.0.name(index)
+    }
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
+        self.1.lock().expect("no panic").push(Told::Fetched(index as u32));
+        self.0.fetch(index, buffer)
+    }
+    fn announce(&self, indices: &[u32]) {
+        self.1.lock().expect("no panic").extend(indices.iter().map(|&index| Told::Announced(index)));
+    }
+}
+
 #[test]
 fn images_are_announced_before_they_are_fetched_and_stages_add_up() {
-    struct Watched(Pictures, Mutex<Vec<Told>>);
-    impl Source for Watched {
-        fn len(&self) -> usize {
-            self.0.len()
-        }
-        fn label(&self, index: usize) -> u32 {
-            self.0.label(index)
-        }
-        fn name(&self, index: usize) -> std::borrow::Cow<'_, str> {
-            self.0.name(index)
-        }
-        fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<data::Content<'a>> {
-            self.1.lock().expect("no panic").push(Told::Fetched(index as u32));
-            self.0.fetch(index, buffer)
-        }
-        fn announce(&self, indices: &[u32]) {
-            self.1.lock().expect("no panic").extend(indices.iter().map(|&index| Told::Announced(index)));
-        }
-    }
     let source = Arc::new(Watched(Pictures::squares(40, 14), Mutex::default()));
     let pipeline = pipeline(paper(14), &source.0);
     let mut loader = TrainLoader::start(source.clone(), pipeline, options(8, 3, BadImages::Stop), 0, 0);

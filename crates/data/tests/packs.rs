@@ -282,6 +282,21 @@ fn a_missing_or_torn_shard_is_made_again_and_a_whole_pack_stays() {
 }
 
 #[test]
+fn a_pack_whose_making_was_killed_at_its_very_end_is_whole() {
+    let dataset = made_up(wild(13, &[]), wild(6, &[]));
+    let [out, begun] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    pack(&dataset, out.path(), &small());
+    let expected = files(out.path());
+    let job = Job { dataset: &dataset, path: Path::new("nowhere"), settings: &small(), threads: 2, bad_images: BadImages::Stop };
+    assert!(prepare(&job, begun.path(), &mut |_| Break(())).is_err());
+    fs::copy(begun.path().join("prepare.json"), out.path().join("prepare.json")).unwrap();
+    assert_eq!(open(out.path()).train.len(), 13);
+    let again = prepare(&job, out.path(), &mut |progress| panic!("there is nothing to do, but {progress:?}")).unwrap();
+    assert_eq!(again.made, 0);
+    assert!(files(out.path()) == expected);
+}
+
+#[test]
 fn other_settings_or_images_are_refused_by_name() {
     let dataset = made_up(wild(13, &[]), wild(6, &[]));
     let out = tempfile::tempdir().unwrap();
@@ -356,6 +371,67 @@ fn bad_images_stop_are_left_out_or_are_all_reported() {
     let all = made_up(wild(3, &[0, 1, 2]), wild(0, &[]));
     let out = tempfile::tempdir().unwrap();
     assert!(matches!(pack_with(&all, out.path(), &small(), 2, BadImages::Skip), Err(Error::AllBad { images: 3, .. })));
+}
+
+/// Pictures with lines and tabs in their names.
+struct Odd(Pictures);
+
+impl Source for Odd {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.0.label(index)
+    }
+
+    fn name(&self, index: usize) -> Cow<'_, str> {
+        format!("odd\n{index}\t.png").into()
+    }
+
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
+        self.0.fetch(index, buffer).map_err(|error| match error {
+            Error::Image { source, .. } => Error::Image { name: self.name(index).into_owned(), source },
+            other => other,
+        })
+    }
+}
+
+#[test]
+fn images_of_any_name_are_left_out_with_the_same_bytes_at_once_or_later() {
+    let dataset = Dataset { train: Arc::new(Odd(wild(12, &[2, 9]))), ..made_up(wild(0, &[]), wild(4, &[])) };
+    let out = tempfile::tempdir().unwrap();
+    pack_with(&dataset, out.path(), &small(), 2, BadImages::Skip).unwrap();
+    let expected = files(out.path());
+    assert!(open(out.path()).train.name(0).starts_with("odd\n"), "names of records are not changed");
+    fs::remove_file(out.path().join("val-00000.shard")).unwrap();
+    pack_with(&dataset, out.path(), &small(), 2, BadImages::Skip).unwrap();
+    assert!(files(out.path()) == expected, "kept shards tell of their images what new ones do");
+}
+
+#[test]
+fn a_whole_pack_stays_whole_where_nothing_can_be_made_of_it_anew() {
+    let dataset = made_up(wild(12, &[2, 9]), wild(4, &[]));
+    let out = tempfile::tempdir().unwrap();
+    pack_with(&dataset, out.path(), &small(), 2, BadImages::Skip).unwrap();
+    let expected = files(out.path());
+    let error = pack_with(&dataset, out.path(), &small(), 2, BadImages::Stop).unwrap_err();
+    assert!(error.bad_image().is_some(), "{error}");
+    let job = Job { dataset: &dataset, path: Path::new(""), settings: &small(), threads: 2, bad_images: BadImages::Report };
+    assert!(matches!(prepare(&job, out.path(), &mut |_| Break(())), Err(Error::Stopped { .. })));
+    assert!(files(out.path()) == expected);
+    assert_eq!(open(out.path()).train.len(), 10);
+}
+
+#[test]
+fn only_whole_folders_are_taken_off_names() {
+    let dataset = made_up(wild(3, &[]), wild(0, &[]));
+    for path in ["pict", "picture 00", "elsewhere"] {
+        let out = tempfile::tempdir().unwrap();
+        let job = Job { dataset: &dataset, path: Path::new(path), settings: &small(), threads: 1, bad_images: BadImages::Stop };
+        prepare(&job, out.path(), &mut |_| Continue(())).unwrap();
+        assert!(open(out.path()).train.name(0).starts_with("picture 00"), "{path}");
+    }
 }
 
 #[test]

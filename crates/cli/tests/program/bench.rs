@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{alexnet, contains};
+use crate::support::{Place, alexnet, bmp, contains};
 
 fn is_positive(value: &Value) -> bool {
     value.as_f64().is_some_and(|x| x.is_finite() && x > 0.0)
@@ -53,4 +53,19 @@ fn options_that_cannot_be() {
         contains(&alexnet!("bench").and([format!("{option}={value}")]).fails(2), &[option]);
     }
     contains(&alexnet!("bench", "--net", "alexnot").fails(2), &["`alexnot`"]);
+}
+
+#[test]
+fn a_net_of_fewer_classes_trains_on_any_batches_mixed_ones_too() {
+    let place = Place::new();
+    for class in 0..9u8 {
+        place.write(&format!("many/train/{class}/0.bmp"), bmp(12, [20 * class, 30, 30], 1));
+        place.write(&format!("many/val/{class}/0.bmp"), bmp(12, [20 * class, 30, 30], 2));
+    }
+    let recipe = std::fs::read_to_string(place.path("recipe.toml")).expect("a recipe");
+    place.write("mixing.toml", format!("{recipe}mixup = {{ alpha = 1.0 }}\n"));
+    let bench = alexnet!("bench", "data", place.path("many"), "--net", place.path("net.toml"), "--recipe", "mixing.toml");
+    let bench = bench.and(["--batch", "9", "--seconds", "1", "--threads", "2", "--train", "--json"]).within(&place.path(""));
+    let result: Value = serde_json::from_str(&bench.ok().out).expect("JSON");
+    assert!(is_positive(&result["train_ratio"]), "{result}");
 }

@@ -185,6 +185,39 @@ fn bad_images_are_left_out_and_listed_or_stop_it() {
 }
 
 #[test]
+fn only_images_kept_as_files_can_be_misnamed() {
+    let place = Place::new();
+    place.write("photos/train/Red/9.jpg", bmp(12, [9, 20, 30], 9));
+    for (store, misnamed) in [("crop", false), ("raw", true)] {
+        prepare(&place, store).and(["--store", store]).ok();
+        let checked = alexnet!("data", "check", place.path(store)).ok();
+        assert_eq!(checked.out.contains("misnamed: 1 image; "), misnamed, "{checked}");
+        assert_eq!(checked.out.contains("misnamed"), misnamed, "{checked}");
+    }
+}
+
+#[test]
+fn a_list_of_bad_images_is_of_the_same_use_for_a_pack_and_for_a_list() {
+    let place = Place::new();
+    place.write("photos/train/Red/3.bmp", "this is no picture");
+    let quarantine = ["--quarantine".into(), place.path("bad.txt")];
+    assert_eq!(alexnet!("data", "check", place.path("photos")).and(quarantine.clone()).run().code, Some(1));
+    contains(&prepare(&place, "pack").and(quarantine.clone()).ok().out, &["1 image is in quarantine", "23 training images"]);
+    // Other images: another pack.
+    contains(&prepare(&place, "pack").fails(1), &["pack was begun otherwise"]);
+    // What was packed can be left out as well, by the same names.
+    place.write("more.txt", "train/Red/2.bmp\n");
+    let info = alexnet!("data", "info", place.path("pack"), "--quarantine", place.path("more.txt")).ok();
+    contains(&info.out, &["22 images", "1 image is in quarantine"]);
+    place.write("photos/list.txt", "train/Red/3.bmp 0\ntrain/Red/2.bmp 0\ntrain/Red/1.bmp 0\ntrain/blue/2.bmp 1\n");
+    for list in ["photos/list.txt", "./photos/list.txt"] {
+        let here = |program: Program| program.and(["--quarantine", "listed.txt"]).within(&place.path(""));
+        assert_eq!(here(alexnet!("data", "check", list)).run().code, Some(1));
+        contains(&here(alexnet!("data", "info", list)).ok().out, &["1 image is in quarantine"]);
+    }
+}
+
+#[test]
 fn a_place_that_is_no_place_for_a_pack() {
     let place = Place::new();
     place.write("full/thesis.tex", "text");

@@ -58,7 +58,7 @@ pub(super) fn at(source: &dyn Source, index: usize, buffer: &mut Vec<u8>) -> Res
     }
     match (content.decode(), content) {
         (Ok(image), _) => {
-            look.of_header(header, &source.name(index));
+            look.of_header(header, source.keeps_files().then(|| source.name(index)).as_deref());
             look.of_image(&image, header);
         }
         (Err(fault), Content::Encoded { bytes, .. }) if is_cut_off(bytes) => {
@@ -70,13 +70,13 @@ pub(super) fn at(source: &dyn Source, index: usize, buffer: &mut Vec<u8>) -> Res
 }
 
 impl Look {
-    /// What the header alone says.
-    fn of_header(&mut self, header: Option<Header>, name: &str) {
+    /// What the header alone says, and the file's name where there is one.
+    fn of_header(&mut self, header: Option<Header>, name: Option<&str>) {
         let Some(Header { format, colour, orientation }) = header else { return };
         if let Some(colour @ (Colour::Cmyk | Colour::Ycck)) = colour {
             self.findings.push((Kind::Cmyk, Detail::Colour(colour)));
         }
-        if extension_of(name).is_some_and(|named| named != Some(format)) {
+        if name.and_then(extension_of).is_some_and(|named| named != Some(format)) {
             self.findings.push((Kind::Misnamed, Detail::Format(format)));
         }
         if orientation != 1 {

@@ -11,9 +11,10 @@ use super::in_order::in_order;
 use super::manifest::{BEGUN, Begun, MANIFEST, Manifest, Measured, Omitted, STATISTICS, ShardEntry};
 use super::reader::{self, Packed};
 use super::record::{Record, Recorder};
-use super::settings::{Origin, Settings, relative};
+use super::settings::{Origin, Settings};
 use super::writer::{PARTIAL, ShardWriter};
 use crate::error::count;
+use crate::quarantine::relative_name;
 use crate::{BadImage, BadImages, Dataset, Error, Result, Source, Statistics};
 
 /// What is packed, and how.
@@ -79,7 +80,7 @@ pub fn prepare(job: &Job<'_>, out: &Path, progress: &mut dyn FnMut(Progress) -> 
     if total == 0 {
         return Err(Error::Empty { purpose: "pack" });
     }
-    let begun = Begun::new(job.settings.clone(), Origin::of(job.dataset, &job.path.display().to_string())?);
+    let begun = Begun::new(job.settings.clone(), Origin::of(job.dataset, job.path)?);
     let _lock = take_up(out)?;
     let (begun, before) = begin(out, begun)?;
     let mut making = Making { job, out, begun: begun.clone(), kept: 0, done: 0, total, progress, bad: Vec::new(), sums: [0; 3] };
@@ -107,6 +108,7 @@ pub fn prepare(job: &Job<'_>, out: &Path, progress: &mut dyn FnMut(Progress) -> 
     };
     manifest.write(&out.join(MANIFEST))?;
     remove(&out.join(BEGUN))?;
+    weights::sync_folder(out)?;
     Ok(Prepared { manifest, made: made as usize, made_bytes, source_bytes })
 }
 
@@ -136,7 +138,12 @@ fn take_up(out: &Path) -> Result<File> {
 /// Checks that a pack begun before was begun like this one; returns how it was begun, and what it holds if it is whole.
 fn begin(out: &Path, now: Begun) -> Result<(Begun, Option<Manifest>)> {
     let (manifest, begun) = (out.join(MANIFEST), out.join(BEGUN));
-    let whole = if manifest.exists() && !begun.exists() { Some(Manifest::read(&manifest)?) } else { None };
+    let whole = match (manifest.exists(), begun.exists()) {
+        (true, false) => Some(Manifest::read(&manifest)?),
+        // A process was killed, or the power went, between the writing of the one and the taking away of the other.
+        (true, true) => Manifest::read(&manifest).ok(),
+        (false, _) => None,
+    };
     let before = match &whole {
         Some(manifest) => Some(manifest.begun()),
         None if begun.exists() => Some(Begun::read(&begun)?),
@@ -249,9 +256,8 @@ impl Making<'_> {
 
     /// Makes the shard of the images in `order`.
     fn make(&mut self, source: &dyn Source, order: &[u32], path: &Path, header: Header) -> Result<(ShardEntry, Vec<BadImage>)> {
-        unseal(self.out, &self.begun)?;
         let mut writer = ShardWriter::begin(path, header)?;
-        let (mut omitted, job, root) = (Vec::new(), self.job, self.job.path.display().to_string());
+        let (mut omitted, job) = (Vec::new(), self.job);
         let range: Range<usize> = 0..order.len();
         let recorder = || Recorder::new(job.settings);
         let record = |recorder: &mut Recorder<'_>, place: usize| recorder.record(source, order[place] as usize);
@@ -259,15 +265,14 @@ impl Making<'_> {
             let index = order[place] as usize;
             match made {
                 Ok(record) => {
-                    writer.add(&record, source.label(index), relative(&source.name(index), &root))?;
+                    writer.add(&record, source.label(index), &relative_name(source.name(index), Some(job.path)))?;
                     let made = [1, record.bytes.len() as u64, record.source_bytes];
                     self.sums.iter_mut().zip(made).for_each(|(sum, more)| *sum += more);
                 }
                 Err(error) => {
                     let mut bad = omitted_image(error, job.bad_images)?;
-                    bad.name = relative(&bad.name, &root).into();
-                    writer.omit(&bad);
-                    omitted.push(bad);
+                    bad.name = relative_name(bad.name.into(), Some(job.path)).into_owned();
+                    omitted.push(writer.omit(bad));
                 }
             }
             self.done += 1;
@@ -277,6 +282,8 @@ impl Making<'_> {
                 ControlFlow::Break(()) => Err(Error::Stopped { done, images: total }),
             }
         })?;
+        // A pack that is whole stays so until it has another shard.
+        unseal(self.out, &self.begun)?;
         Ok((writer.finish()?, omitted))
     }
 }

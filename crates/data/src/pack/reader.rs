@@ -193,6 +193,10 @@ impl Source for Packed {
         same.then(|| statistics.clone())
     }
 
+    fn keeps_files(&self) -> bool {
+        self.settings.store == Store::Raw
+    }
+
     fn remark(&self, p: &Preprocessing) -> Option<String> {
         let Settings { store, side, .. } = self.settings;
         let kept = match store {

@@ -1,11 +1,13 @@
 //! How a pack is made, and what it is made of.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::format::MOST_CLASSES;
+use crate::quarantine::relative_name;
 use crate::{Dataset, Error, Filter, Fit, Preprocessing, Result};
 
 /// Which part of each image is stored.
@@ -199,7 +201,7 @@ impl Origin {
     ///
     /// # Errors
     /// Where it has more classes or images than a pack can tell apart.
-    pub(super) fn of(dataset: &Dataset, path: &str) -> Result<Origin> {
+    pub(super) fn of(dataset: &Dataset, path: &Path) -> Result<Origin> {
         if dataset.classes.len() > MOST_CLASSES {
             return Err(Error::Preprocessing(format!("a pack has at most {MOST_CLASSES} classes")));
         }
@@ -218,21 +220,15 @@ impl Origin {
             add(&source.len().to_string());
             for index in 0..source.len() {
                 add(&source.label(index).to_string());
-                add(relative(&source.name(index), path));
+                add(&relative_name(source.name(index), Some(path)));
             }
         }
         Ok(Origin {
-            path: path.into(),
+            path: path.display().to_string(),
             classes: dataset.classes.len(),
             train: dataset.train.len(),
             val: dataset.val.len(),
             digest: hasher.finalize().to_hex().to_string(),
         })
     }
-}
-
-/// An image's name without the path of its data set.
-pub(super) fn relative<'a>(name: &'a str, path: &str) -> &'a str {
-    let path = path.trim_end_matches(['/', '\\']);
-    name.strip_prefix(path).map(|rest| rest.trim_start_matches(['/', '\\'])).filter(|rest| !rest.is_empty()).unwrap_or(name)
 }

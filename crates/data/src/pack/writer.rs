@@ -67,10 +67,12 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Notes that an image is left out.
-    pub(super) fn omit(&mut self, bad: &BadImage) {
+    /// Notes that an image is left out, and returns it as it is noted: in one line.
+    pub(super) fn omit(&mut self, bad: BadImage) -> BadImage {
         let clean = |text: &str| text.replace(|c: char| c.is_control(), " ");
-        self.omitted += &format!("{}\t{}\n", clean(&bad.name), clean(&bad.reason));
+        let bad = BadImage { name: clean(&bad.name), reason: clean(&bad.reason) };
+        self.omitted += &format!("{}\t{}\n", bad.name, bad.reason);
+        bad
     }
 
     /// Ends the shard: from here on it is there, whole, whatever happens.

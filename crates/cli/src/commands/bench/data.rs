@@ -158,7 +158,8 @@ impl BenchData {
 
 /// The batch with labels that the net knows, whatever the data set's are.
 fn with_labels_of(net: &Net, mut batch: Batch) -> Batch {
-    batch.labels.iter_mut().for_each(|label| *label %= net.classes() as u32);
+    let second = batch.mixed.iter_mut().flat_map(|mixed| &mut mixed.labels);
+    batch.labels.iter_mut().chain(second).for_each(|label| *label %= net.classes() as u32);
     batch
 }
 
