@@ -34,6 +34,7 @@ mod source;
 mod statistics;
 mod synsets;
 mod tar;
+mod workers;
 
 pub use bad::{BadImage, BadImages};
 pub use cached::{Cache, cached};
@@ -47,7 +48,7 @@ pub use pipeline::{Pipeline, Views};
 pub use preprocessing::{Channels, ColourNoise, Fit, Mean, Order, Preprocessing, Std};
 pub use quarantine::{Quarantine, quarantine_line};
 pub use resize::{Filter, Part, Region, Resizer};
-pub use source::{Content, Dataset, Image, Source, fetch_file};
+pub use source::{Content, Dataset, Image, Source, Split, fetch_file};
 pub use statistics::Statistics;
 
 /// The result of everything in this crate.

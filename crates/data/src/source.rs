@@ -6,6 +6,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Fault, Preprocessing, Result, Statistics, decode};
 
 /// A picture: 8-bit sRGB, three values a pixel, rows from the top.
@@ -156,6 +158,35 @@ pub struct Dataset {
     pub val: Arc<dyn Source>,
     /// What the user should be told about how the data set was put together, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// A part of a data set. The values stand in shards and in the addresses of random numbers: never renumber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Images to learn from.
+    Train = 0,
+    /// Images to validate on.
+    Val = 1,
+}
+
+impl std::fmt::Display for Split {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Split::Train => "train",
+            Split::Val => "val",
+        })
+    }
+}
+
+impl Dataset {
+    /// The images of a part.
+    pub(crate) fn split(&self, split: Split) -> &dyn Source {
+        match split {
+            Split::Train => &*self.train,
+            Split::Val => &*self.val,
+        }
+    }
 }
 
 impl std::fmt::Debug for Dataset {

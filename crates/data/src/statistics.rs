@@ -8,7 +8,7 @@ use net::Tensor;
 
 use crate::pipeline::luma;
 use crate::scratch::Scratch;
-use crate::{BadImage, BadImages, Channels, Error, Mean, Preprocessing, Result, Source, eigen};
+use crate::{BadImage, BadImages, Channels, Error, Mean, Preprocessing, Result, Source, eigen, workers};
 
 /// Means and colour statistics of the training images at their stored size, on the scale of 0 to 255.
 ///
@@ -169,16 +169,11 @@ impl Statistics {
         };
         let mut failed: Vec<(usize, Error)> = Vec::new();
         let sums = std::thread::scope(|scope| {
-            let start = |_| {
+            let workers = workers::start(scope, threads.min(images), || {
                 let report = report.clone();
-                std::thread::Builder::new().spawn_scoped(scope, || measure(report))
-            };
-            let (workers, refused): (Vec<_>, Vec<_>) = (0..threads.clamp(1, images)).map(start).partition(|w| w.is_ok());
+                || measure(report)
+            })?;
             drop(report);
-            // Fewer threads are enough; none are not.
-            if let (true, Some(Err(error))) = (workers.is_empty(), refused.into_iter().next()) {
-                return Err(Error::Threads(error));
-            }
             let mut stopped = None;
             for (done, (index, error)) in (1..).zip(reports.iter()) {
                 failed.extend(error.map(|e| (index, e)));
@@ -191,7 +186,7 @@ impl Statistics {
                 return Err(error);
             }
             let mut sums = Sums::new(p.stored, c);
-            for worker in workers.into_iter().flatten() {
+            for worker in workers {
                 sums.merge(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
             Ok(sums)

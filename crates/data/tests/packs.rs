@@ -9,7 +9,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::path::Path;
 use std::sync::Arc;
 
-use data::pack::{Chroma, Encoding, Job, Prepared, Progress, Settings, Split, Store, prepare, verify};
+use data::pack::{Chroma, Encoding, Job, Prepared, Progress, Settings, Store, prepare, verify};
 use data::{
     BadImages, Channels, Content, Dataset, Error, Filter, Fit, Image, OpenOptions, Preprocessing, Region, Resizer, Source,
     Statistics,
@@ -359,7 +359,7 @@ fn bad_images_stop_are_left_out_or_are_all_reported() {
     }
     assert!(data::open(out.path(), &OpenOptions::default()).is_err(), "no pack yet");
     let prepared = pack_with(&dataset, out.path(), &small(), 2, BadImages::Skip).unwrap();
-    assert_eq!(prepared.manifest.omitted.iter().filter(|o| o.split == Split::Train).count(), 2);
+    assert_eq!(prepared.manifest.omitted.iter().filter(|o| o.split == data::Split::Train).count(), 2);
     assert!(prepared.manifest.omitted.iter().all(|o| o.reason.contains("not an image")));
     let packed = open(out.path());
     assert_eq!((packed.train.len(), packed.val.len()), (10, 3));

@@ -1,7 +1,7 @@
 //! What a check finds about classes.
 
-use super::{Place, Split};
-use crate::Dataset;
+use super::Place;
+use crate::{Dataset, Split};
 
 /// More training images in the largest class than this many times those of the smallest are an imbalance.
 const IMBALANCE: u64 = 100;

@@ -1,8 +1,8 @@
 //! Images of the same pixels.
 
 use super::look::Digest;
-use super::{Detail, Finding, Kind, Place, Split};
-use crate::Dataset;
+use super::{Detail, Finding, Kind, Place};
+use crate::{Dataset, Split};
 
 /// Digests and places of all decoded images: 24 bytes an image. Sorted by digest, then by place.
 pub(super) fn findings(dataset: &Dataset, digests: &mut [(Digest, Place)]) -> Vec<Finding> {

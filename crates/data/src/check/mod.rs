@@ -25,7 +25,7 @@ pub use kind::Kind;
 
 use crate::decode::probe::Colour;
 use crate::quarantine::relative_name;
-use crate::{Dataset, Error, Format, Result, Source};
+use crate::{Dataset, Error, Format, Result, Split, workers};
 use look::{Digest, Look};
 
 /// An image whose luma deviates by less than this many levels (of 255) is [`Kind::NearEmpty`].
@@ -38,25 +38,6 @@ pub const TINY_SIDE: u32 = 32;
 pub const HUGE_PIXELS: u64 = 25_000_000;
 /// An image with one side longer than this many times the other is [`Kind::ExtremeAspect`].
 pub const EXTREME_ASPECT: u32 = 10;
-
-/// A part of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Split {
-    /// Images to learn from.
-    Train,
-    /// Images to validate on.
-    Val,
-}
-
-impl Split {
-    /// `train` or `val`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Val => "val",
-        }
-    }
-}
 
 /// Which image of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,16 +135,11 @@ pub fn run(dataset: &Dataset, threads: usize, progress: &mut dyn FnMut(usize, us
     std::thread::scope(|scope| {
         // Short, so that findings do not pile up where progress is slow.
         let (sender, looks) = mpsc::sync_channel(4 * threads.max(1));
-        let start = |_| {
-            let sender = sender.clone();
-            std::thread::Builder::new().spawn_scoped(scope, || look_at_all(dataset, &next, sender))
-        };
-        let (workers, refused): (Vec<_>, Vec<_>) = (0..threads.clamp(1, total)).map(start).partition(|worker| worker.is_ok());
+        workers::start(scope, threads.min(total), || {
+            let (sender, next) = (sender.clone(), &next);
+            move || look_at_all(dataset, next, sender)
+        })?;
         drop(sender);
-        // Fewer threads are enough; none are not.
-        if let (true, Some(Err(error))) = (workers.is_empty(), refused.into_iter().next()) {
-            return Err(Error::Threads(error));
-        }
         // On an early return the receiver is dropped, and with it every thread's wish to go on.
         for (done, look) in (1..).zip(looks) {
             let (place, look) = look?;
@@ -202,16 +178,6 @@ fn look_at_all(dataset: &Dataset, next: &AtomicUsize, looks: SyncSender<Result<(
                     return;
                 }
             }
-        }
-    }
-}
-
-impl Dataset {
-    /// The images of a split.
-    pub(crate) fn split(&self, split: Split) -> &dyn Source {
-        match split {
-            Split::Train => &*self.train,
-            Split::Val => &*self.val,
         }
     }
 }

@@ -3,7 +3,7 @@
 use jpeg::{Decoder, Header, Region, Scale};
 
 use super::exif::Orientation;
-use super::{Fault, check_size};
+use super::{Fault, KEPT_PIXELS, check_size};
 use crate::Image;
 
 const FORMAT: &str = "JPEG";
@@ -11,11 +11,8 @@ const FORMAT: &str = "JPEG";
 /// A flat block of 8 × 8 takes two bits in a baseline scan and one in a progressive one: 512 pixels a byte.
 const PIXELS_PER_BYTE: usize = 1024;
 
-/// Pictures above this size get a decoder of their own, so that no thread keeps the memory of the largest one it met.
-const KEPT_PIXELS: usize = 1 << 24;
-
 thread_local! {
-    /// Each thread's decoder keeps its memory from picture to picture.
+    /// Each thread's decoder keeps its memory from picture to picture; those above `KEPT_PIXELS` get one of their own.
     static DECODER: std::cell::RefCell<Decoder> = std::cell::RefCell::default();
 }
 

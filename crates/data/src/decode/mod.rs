@@ -155,6 +155,9 @@ pub fn decode(bytes: &[u8], exif: bool) -> Result<Image, Fault> {
 /// of it then differs from what they make of all its pixels by less than a level on average (`docs/loader.md`).
 const ENOUGH: usize = 3;
 
+/// No thread keeps the memory of pictures above this size once they are done with.
+const KEPT_PIXELS: usize = 1 << 24;
+
 /// Decodes image after image, and of each no more than is asked for; keeps its memory from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
@@ -181,6 +184,9 @@ impl Decoder {
     /// # Errors
     /// Where it is seen already that the content is no whole image of a known format.
     pub(crate) fn open(&mut self, content: Content<'_>) -> Result<(usize, usize), Fault> {
+        if self.rgb.capacity() > 3 * KEPT_PIXELS {
+            self.rgb = Vec::new();
+        }
         let (bytes, exif) = match content {
             Content::Pixels { width, height, .. } => {
                 self.open = Opened::Pixels;

@@ -1,9 +1,8 @@
 //! The bytes of a shard; `docs/pack.md` shows them as a table. Numbers are little-endian.
 
-use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use crate::Split;
 
 /// What a shard begins with.
 const MAGIC: &[u8; 8] = b"ALEXPACK";
@@ -19,25 +18,6 @@ pub(super) const FOOTER_BYTES: usize = 64;
 pub(super) const MOST_CLASSES: usize = 1 << 24;
 /// Width and height before a record's pixels.
 pub(super) const PIXELS_HEAD_BYTES: usize = 4;
-
-/// Which part of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Split {
-    /// Images to learn from.
-    Train,
-    /// Images to validate on.
-    Val,
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Split::Train => "train",
-            Split::Val => "val",
-        })
-    }
-}
 
 /// The name of a shard's file.
 pub(super) fn shard_name(split: Split, number: u32) -> String {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::{Error, Result};
+use crate::{Result, workers};
 
 /// Results that may wait for their turn, for each thread. More hides a slow image better and takes more memory.
 const WAITING: usize = 4;
@@ -59,12 +59,7 @@ pub(super) fn in_order<T: Send, S>(
                 work.put(number, make(&mut own, number));
             }
         };
-        let started = (0..threads).map(|_| thread::Builder::new().spawn_scoped(scope, worker));
-        let (started, refused): (Vec<_>, Vec<_>) = started.partition(|handle| handle.is_ok());
-        // Fewer threads are enough; none are not.
-        if let (true, Some(Err(error))) = (started.is_empty(), refused.into_iter().next()) {
-            return Err(Error::Threads(error));
-        }
+        workers::start(scope, threads, || worker)?;
         let mut result = Ok(());
         for number in range.clone() {
             let Some(made) = work.wait() else { break };
@@ -146,6 +141,7 @@ impl<T> Drop for Notice<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::format::{Split, VERSION, shard_name};
+use super::format::{VERSION, shard_name};
 use super::settings::{Origin, Settings};
-use crate::{Error, Result};
+use crate::{Error, Result, Split};
 
 /// The manifest's name. It is written last: a folder without it is no whole pack.
 pub(crate) const MANIFEST: &str = "pack.json";

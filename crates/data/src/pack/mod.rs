@@ -12,7 +12,6 @@ mod settings;
 mod verify;
 mod writer;
 
-pub use format::Split;
 pub use manifest::{Manifest, Measured, Omitted, Part, ShardEntry};
 pub use prepare::{Job, Prepared, Progress, prepare};
 pub use settings::{Chroma, Encoding, Origin, Settings, Store};

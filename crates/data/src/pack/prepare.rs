@@ -6,7 +6,7 @@ use std::path::Path;
 
 use net::random::{Purpose, Stream, permutation};
 
-use super::format::{Header, Parts, Split, shard_name};
+use super::format::{Header, Parts, shard_name};
 use super::in_order::in_order;
 use super::manifest::{BEGUN, Begun, MANIFEST, Manifest, Measured, Omitted, STATISTICS, ShardEntry};
 use super::reader::{self, Packed};
@@ -15,7 +15,7 @@ use super::settings::{Origin, Settings};
 use super::writer::{PARTIAL, ShardWriter};
 use crate::error::count;
 use crate::quarantine::relative_name;
-use crate::{BadImage, BadImages, Dataset, Error, Result, Source, Statistics};
+use crate::{BadImage, BadImages, Dataset, Error, Result, Source, Split, Statistics};
 
 /// What is packed, and how.
 #[derive(Debug, Clone, Copy)]
@@ -200,10 +200,7 @@ struct Making<'a> {
 impl Making<'_> {
     /// All shards of a split.
     fn split(&mut self, split: Split, manifest: &mut Manifest) -> Result<()> {
-        let source = match split {
-            Split::Train => &*self.job.dataset.train,
-            Split::Val => &*self.job.dataset.val,
-        };
+        let source = self.job.dataset.split(split);
         let (images, seed, settings) = (source.len(), self.job.settings.seed, self.begun.digest());
         // Any run of training records is a sample of them all.
         let order = match split {

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use weights::Mapped;
 
-use super::format::{self, Kind, PIXELS_HEAD_BYTES, Parts, Split};
+use super::format::{self, Kind, PIXELS_HEAD_BYTES, Parts};
 use super::manifest::{MANIFEST, Manifest, STATISTICS, ShardEntry};
 use super::settings::{Settings, Store};
 use crate::layouts::name_of;
-use crate::{Channels, Content, Dataset, Error, Fault, Fit, Preprocessing, Result, Source, Statistics};
+use crate::{Channels, Content, Dataset, Error, Fault, Fit, Preprocessing, Result, Source, Split, Statistics};
 
 /// Opens a whole pack. `exif` applies the orientation that files state, in packs of files as they were.
 ///

@@ -8,10 +8,10 @@ use std::sync::mpsc;
 
 use weights::Mapped;
 
-use super::format::{self, MOST_CLASSES, Parts, Split};
+use super::format::{self, MOST_CLASSES, Parts};
 use super::manifest::{BEGUN, MANIFEST, Manifest, STATISTICS, ShardEntry};
 use super::reader;
-use crate::{Error, Result};
+use crate::{Error, Result, Split, workers};
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -144,14 +144,8 @@ fn check_all(
                 }
             }
         };
-        let started = (0..threads.clamp(1, tasks.len().max(1)))
-            .map(|_| std::thread::Builder::new().spawn_scoped(scope, work(report.clone())));
-        let (started, refused): (Vec<_>, Vec<_>) = started.partition(|handle| handle.is_ok());
+        workers::start(scope, threads.min(tasks.len()), || work(report.clone()))?;
         drop(report);
-        // Fewer threads are enough; none are not.
-        if let (true, Some(Err(error))) = (started.is_empty(), refused.into_iter().next()) {
-            return Err(Error::Threads(error));
-        }
         for report in reports {
             match report {
                 Report::Intact(records) => found.intact += records,

@@ -2,7 +2,7 @@
 
 use net::random::{Purpose, Stream};
 
-use super::Split;
+use crate::Split;
 
 /// Draws from the stream of one image. A clone draws the same numbers again.
 #[derive(Clone)]

@@ -22,7 +22,7 @@ use canvas::{Brush, Canvas, Pose, Under};
 use colour::Palette;
 use dice::Dice;
 
-use crate::{Content, Dataset, Result, Source};
+use crate::{Content, Dataset, Result, Source, Split};
 
 /// Pixels of an image's side.
 pub const SIDE: usize = 56;
@@ -30,14 +30,6 @@ pub const SIDE: usize = 56;
 pub const TRAIN_IMAGES: usize = 10_000;
 /// Images to validate on.
 pub const VAL_IMAGES: usize = 2_000;
-
-/// The two splits; the value is the `time` of their random numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-enum Split {
-    Train = 0,
-    Val = 1,
-}
 
 /// Ten classes of rendered scenes, [`SIDE`] × [`SIDE`] pixels: [`TRAIN_IMAGES`] to learn from and [`VAL_IMAGES`] to
 /// validate on, equally many of each class. An image is a function of the seed, the split and its index, is drawn whenever
@@ -71,11 +63,7 @@ impl Source for Scenes {
     }
 
     fn name(&self, index: usize) -> Cow<'_, str> {
-        let split = match self.split {
-            Split::Train => "train",
-            Split::Val => "val",
-        };
-        format!("scenes/{split}/{index:05}").into()
+        format!("scenes/{}/{index:05}", self.split).into()
     }
 
     fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> Result<Content<'a>> {

@@ -309,7 +309,7 @@ impl Serialize for Findings<'_> {
         serializer.collect_seq(checked.report.findings.iter().map(|finding| {
             json!({
                 "kind": finding.kind.name(), "fault": finding.kind.is_fault(), "image": checked.name(finding),
-                "split": finding.place.split.name(), "class": finding.class(checked.dataset), "detail": checked.detail(finding),
+                "split": finding.place.split, "class": finding.class(checked.dataset), "detail": checked.detail(finding),
                 "known_in_ilsvrc2012": finding.is_known(checked.dataset),
             })
         }))
