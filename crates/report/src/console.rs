@@ -319,12 +319,12 @@ impl Log for Console {
 
 /// What holds a run up, in a sentence.
 fn held_up(time: &Time) -> String {
-    let threads = format::of(time.loader_threads as u64, "loader thread", "loader threads");
-    let (loader, engine) = (format::rate(time.loader_images_per_s()), format::rate(time.engine_images_per_s()));
+    let threads = format::of(time.loader.threads as u64, "loader thread", "loader threads");
+    let (loader, engine) = (format::rate(time.loader.images_per_s()), format::rate(time.engine_images_per_s()));
     match time.bound() {
         "engine" => format!("  engine-bound: {threads} can give {loader} images/s, the engine takes {engine}"),
         stage => {
-            let waits = 100.0 * time.wait_seconds / time.seconds;
+            let waits = 100.0 * time.waiting();
             format!(
                 "  {stage}-bound: {threads} give {loader} images/s, the engine takes {engine}: it waits {waits:.0} % of the time"
             )

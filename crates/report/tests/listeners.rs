@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use report::{Console, Files, Style};
-use train::{BadImage, Evaluated, Event, Log, Started, Step, Time};
+use train::{BadImage, Evaluated, Event, Log, Stages, Started, Step, Time};
 
 const STEPS_PER_EPOCH: u32 = 4;
 
@@ -214,12 +214,16 @@ fn time(epoch: u32, wait_seconds: f64) -> Event {
         epoch,
         images: 900,
         seconds: 10.0,
-        wait_seconds,
-        loader_threads: 2,
-        loader_images: 820,
-        read_seconds: 0.5,
-        decode_seconds: 3.0,
-        augment_seconds: 0.5,
+        loader: Stages {
+            images: 820,
+            bytes: 0,
+            read: Duration::from_secs_f64(0.5),
+            decode: Duration::from_secs(3),
+            augment: Duration::from_secs_f64(0.5),
+            idle: Duration::ZERO,
+            wait: Duration::from_secs_f64(wait_seconds),
+            threads: 2,
+        },
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use data::Stages;
 use serde::Serialize;
 
 /// Something that happened in a run. Printed as JSON with the key `event` naming the kind.
@@ -122,40 +123,25 @@ pub struct Time {
     pub images: u64,
     /// Time of the steps on the clock.
     pub seconds: f64,
-    /// Of which the engine waited for data.
-    pub wait_seconds: f64,
-    /// Threads that prepared images meanwhile.
-    pub loader_threads: usize,
-    /// Images that they prepared; the loader is ahead of the engine.
-    pub loader_images: u64,
-    /// Time of all these threads for reading.
-    pub read_seconds: f64,
-    /// Time of all these threads for decoding.
-    pub decode_seconds: f64,
-    /// Time of all these threads for resizing, cropping, noise and the net's input.
-    pub augment_seconds: f64,
+    /// What the loader did meanwhile, and how long the engine waited for it.
+    pub loader: Stages,
 }
 
 impl Time {
     /// Images a second that the engine takes when data is there.
     pub fn engine_images_per_s(&self) -> f64 {
-        self.images as f64 / (self.seconds - self.wait_seconds)
+        self.images as f64 / (self.seconds - self.loader.wait.as_secs_f64())
     }
 
-    /// Images a second that the loader's threads give when nothing holds them up.
-    pub fn loader_images_per_s(&self) -> f64 {
-        let busy = self.read_seconds + self.decode_seconds + self.augment_seconds;
-        (self.loader_images * self.loader_threads as u64) as f64 / busy
+    /// Share of the time, in `[0, 1]`, that the engine waited for data.
+    pub fn waiting(&self) -> f64 {
+        self.loader.wait.as_secs_f64() / self.seconds
     }
 
     /// What holds the run up: `engine`, or the loader's longest stage, `read`, `decode` or `augment`, where the engine waits
     /// for more than a fiftieth of the time.
     pub fn bound(&self) -> &'static str {
-        if self.wait_seconds <= 0.02 * self.seconds {
-            return "engine";
-        }
-        let stages = [("read", self.read_seconds), ("decode", self.decode_seconds), ("augment", self.augment_seconds)];
-        stages.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or("read", |(name, _)| name)
+        if self.waiting() <= 0.02 { "engine" } else { self.loader.longest() }
     }
 }
 

@@ -20,6 +20,7 @@ mod split;
 mod watch;
 
 pub use checkpoint::Metrics;
+pub use data::Stages;
 pub use error::Error;
 pub use evaluate::{EvaluateOptions, Evaluation};
 pub use event::{BadImage, Evaluated, Event, Log, Silent, Started, Step, Time};

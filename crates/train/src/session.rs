@@ -51,8 +51,7 @@ pub(crate) struct Session<'a> {
 pub(crate) struct Spent {
     images: u64,
     seconds: f64,
-    wait_seconds: f64,
-    /// The loader's figures at that time.
+    /// What the loader had done by then.
     stages: Stages,
 }
 
@@ -182,26 +181,13 @@ impl Session<'_> {
     fn account(&mut self, loaded: &Loaded, seconds: f64) {
         self.spent.images += loaded.batch.n as u64;
         self.spent.seconds += seconds;
-        self.spent.wait_seconds += self.training.wait_seconds;
         if self.training.one_batch || loaded.index + 1 < self.training.loader.batches_per_epoch() {
             return;
         }
         let stages = self.training.loader.stages();
-        let Spent { images, seconds, wait_seconds, stages: before } =
-            std::mem::replace(&mut self.spent, Spent { stages, ..Spent::default() });
-        let done = stages.since(&before);
-        self.log.record(&Event::Time(Time {
-            step: self.step,
-            epoch: loaded.epoch,
-            images,
-            seconds,
-            wait_seconds,
-            loader_threads: done.threads,
-            loader_images: done.images,
-            read_seconds: done.read.as_secs_f64(),
-            decode_seconds: done.decode.as_secs_f64(),
-            augment_seconds: done.augment.as_secs_f64(),
-        }));
+        let Spent { images, seconds, stages: before } = std::mem::replace(&mut self.spent, Spent { stages, ..Spent::default() });
+        let loader = stages.since(&before);
+        self.log.record(&Event::Time(Time { step: self.step, epoch: loaded.epoch, images, seconds, loader }));
     }
 
     /// Takes the losses of past passes, waiting for all of them if asked to.

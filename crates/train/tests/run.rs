@@ -141,8 +141,8 @@ fn a_run_keeps_what_it_was() {
     let Some(Event::Finished { step: 15, epochs: 3, .. }) = events.last() else { panic!("{:?}", events.last()) };
     let times: Vec<_> = events.iter().filter_map(|event| if let Event::Time(time) = event { Some(time) } else { None }).collect();
     assert_eq!(times.iter().map(|time| (time.epoch, time.step)).collect::<Vec<_>>(), [(0, 5), (1, 10), (2, 15)]);
-    assert!(times.iter().all(|time| time.images == TRAIN as u64 && time.wait_seconds <= time.seconds));
-    assert!(times.iter().map(|time| time.loader_images).sum::<u64>() >= 3 * TRAIN as u64, "{times:?}");
+    assert!(times.iter().all(|time| time.images == TRAIN as u64 && time.waiting() <= 1.0));
+    assert!(times.iter().map(|time| time.loader.images).sum::<u64>() >= 3 * TRAIN as u64, "{times:?}");
     let json = events.iter().map(|event| serde_json::to_value(event).unwrap());
     assert!(json.into_iter().all(|value| value["event"].is_string()));
 }
