@@ -34,7 +34,7 @@ pub(crate) fn planes(target: Target, row: &[u8], affine: [Affine<'_>; 3], way: W
     assert!(row.len() == 3 * w && out.iter().all(|out| out.len() == w), "three maps of one width");
     assert!(affine.iter().all(|a| a.mean.len() == w), "a mean for each pixel");
     #[cfg(target_arch = "x86_64")]
-    if target.has_avx2() {
+    if target.avx2 {
         // SAFETY: a `Target` with AVX2 exists only where the CPU has it.
         unsafe { planes_avx2(row, affine, way, out) };
         return;

@@ -1,6 +1,6 @@
 //! The two passes of resizing: weighted sums of 8-bit values in fixed point, rounded to 8 bits.
 
-use super::{Target, by_isa};
+use super::Target;
 
 /// Weights are multiples of 2⁻²²: 32 bits less 8 of the pixel and 2 for overshoot.
 pub(crate) const PRECISION: u32 = 32 - 8 - 2;
@@ -46,7 +46,7 @@ pub(crate) fn across(target: Target, rows: &[u8], stride: usize, left: usize, ta
     // Unchecked reads rely on it.
     assert!(taps.bounds.iter().all(|&(first, _)| first >= left), "no pixel lies before source pixel {left}");
     #[cfg(target_arch = "x86_64")]
-    if target.has_avx2() {
+    if target.avx2 {
         for (rows, out) in rows.chunks(ROWS * stride).zip(out.chunks_mut(ROWS * width)) {
             // SAFETY: a `Target` with AVX2 exists only where the CPU has it.
             unsafe { across_avx2(rows, stride, left, taps, out) };
@@ -120,29 +120,46 @@ fn across_avx2(rows: &[u8], stride: usize, left: usize, taps: Weights<'_>, out: 
 /// Values at once.
 const CHUNK: usize = 64;
 
-by_isa! {
-    /// One row down: `out[x] = Σ_k weights[k] · rows[k · stride + x]`; `out` may have any length up to that of a row.
-    pub(crate) fn down(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
-        let n = out.len();
-        let mut x = 0;
-        while x + CHUNK <= n {
-            let mut sums = [HALF; CHUNK];
-            for (k, &weight) in weights.iter().enumerate() {
-                let values: &[u8; CHUNK] = rows[k * stride + x..][..CHUNK].try_into().expect("a chunk");
-                for i in 0..CHUNK {
-                    sums[i] += i32::from(values[i]) * weight;
-                }
-            }
+/// One row down: `out[x] = Σ_k weights[k] · rows[k · stride + x]`; `out` may have any length up to that of a row.
+pub(crate) fn down(target: Target, rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if target.avx2 {
+        // SAFETY: a `Target` with AVX2 exists only where the CPU has it.
+        unsafe { down_avx2(rows, stride, weights, out) };
+        return;
+    }
+    let _ = target;
+    down_in_chunks(rows, stride, weights, out);
+}
+
+/// [`down_in_chunks`], which the compiler turns into vectors.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn down_avx2(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
+    down_in_chunks(rows, stride, weights, out);
+}
+
+#[inline(always)]
+fn down_in_chunks(rows: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
+    let n = out.len();
+    let mut x = 0;
+    while x + CHUNK <= n {
+        let mut sums = [HALF; CHUNK];
+        for (k, &weight) in weights.iter().enumerate() {
+            let values: &[u8; CHUNK] = rows[k * stride + x..][..CHUNK].try_into().expect("a chunk");
             for i in 0..CHUNK {
-                out[x + i] = clip(sums[i]);
+                sums[i] += i32::from(values[i]) * weight;
             }
-            // The last chunk may overlap the one before, which gives the same values again.
-            x = if x + CHUNK < n && x + 2 * CHUNK > n { n - CHUNK } else { x + CHUNK };
         }
-        for x in x..n {
-            let sum = weights.iter().enumerate().fold(HALF, |sum, (k, &w)| sum + i32::from(rows[k * stride + x]) * w);
-            out[x] = clip(sum);
+        for i in 0..CHUNK {
+            out[x + i] = clip(sums[i]);
         }
+        // The last chunk may overlap the one before, which gives the same values again.
+        x = if x + CHUNK < n && x + 2 * CHUNK > n { n - CHUNK } else { x + CHUNK };
+    }
+    for x in x..n {
+        let sum = weights.iter().enumerate().fold(HALF, |sum, (k, &w)| sum + i32::from(rows[k * stride + x]) * w);
+        out[x] = clip(sum);
     }
 }
 
