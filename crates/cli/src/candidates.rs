@@ -5,7 +5,7 @@ use net::{Executor, Kind, Mode, Net};
 use report::format;
 use serde_json::json;
 
-use crate::commands::bench::{random_batch, small_steps, step};
+use crate::commands::bench::{median, random_batch, small_steps, step};
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
 
@@ -141,9 +141,5 @@ fn times(net: &Net, images: usize, mode: Mode, rounds: u32, execs: &mut [Cpu], c
             }
         }
     }
-    let median = |mut ms: Vec<f64>| {
-        ms.sort_by(f64::total_cmp);
-        (ms[(ms.len() - 1) / 2] + ms[ms.len() / 2]) / 2.0
-    };
-    Ok(all.map(|layers| layers.into_iter().map(median).collect()))
+    Ok(all.map(|layers| layers.iter().map(|ms| median(ms)).collect()))
 }

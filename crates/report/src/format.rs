@@ -61,6 +61,12 @@ pub fn rate(per_s: f64) -> String {
     }
 }
 
+/// How long what remains takes at so much a second: `3 min 12 s left`; `– left` where that cannot be said.
+pub fn left(remaining: f64, per_s: f64) -> String {
+    let time = Duration::try_from_secs_f64(remaining / per_s);
+    format!("{} left", time.map_or_else(|_| "–".into(), duration))
+}
+
 /// A bar of `width` cells, filled to `share` (0 to 1) in eighths of a cell.
 pub fn bar(share: f64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
@@ -111,6 +117,7 @@ mod tests {
     fn times_show_two_units() {
         let text = |s: f64| duration(Duration::from_secs_f64(s));
         assert_eq!([text(0.25), text(59.6), text(192.0)], ["0.2 s", "1 min 0 s", "3 min 12 s"]);
+        assert_eq!([left(384.0, 2.0), left(1.0, 0.0), left(0.0, 0.0)], ["3 min 12 s left", "– left", "– left"]);
         assert_eq!([text(3600.0 * 5.0 + 125.0), text(86400.0 * 2.0 + 3600.0 * 4.5)], ["5 h 2 min", "2 d 4 h"]);
     }
 

@@ -202,8 +202,9 @@ struct Run {
     json: Value,
 }
 
-/// Runs a program to its end. A run that fails, or that measured something else than was asked, is no measurement.
-fn measure(mut command: Command, options: &Options) -> Result<Run> {
+/// Runs a program to its end; the words of the command, and the JSON on the last line that it printed. A run that fails is no
+/// measurement.
+fn last_line(mut command: Command) -> Result<(String, Value)> {
     let words: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     let words = words.join(" ");
     let output = command.output().with_context(|| words.clone())?;
@@ -211,6 +212,12 @@ fn measure(mut command: Command, options: &Options) -> Result<Run> {
     ensure!(output.status.success(), "{words}: {}\n{}", output.status, err.trim_end());
     let last = out.trim_end().lines().last().unwrap_or("");
     let json: Value = serde_json::from_str(last).with_context(|| format!("{words} printed `{last}`"))?;
+    Ok((words, json))
+}
+
+/// Runs a program. A run that measured something else than was asked is no measurement.
+fn measure(command: Command, options: &Options) -> Result<Run> {
+    let (words, json) = last_line(command)?;
     read(json, options).with_context(|| words)
 }
 

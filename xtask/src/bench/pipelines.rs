@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{build, median, number, record};
+use super::{build, last_line, median, number, record};
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,15 +123,10 @@ pub(crate) fn run(root: &Path, arguments: impl Iterator<Item = String>) -> Resul
     Ok(true)
 }
 
-/// The line of JSON that a program prints at its end.
-fn measure(mut command: Command) -> Result<Value> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    let err = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {}\n{}", output.status, err.trim_end());
-    let out = String::from_utf8_lossy(&output.stdout);
-    let last = out.trim_end().lines().last().unwrap_or("");
-    let json: Value = serde_json::from_str(last).with_context(|| format!("{command:?} printed `{last}`"))?;
-    ensure!(rate(&json) > 0.0, "{command:?} printed no images_per_s");
+/// Runs a program that prints how many images it made a second.
+fn measure(command: Command) -> Result<Value> {
+    let (words, json) = last_line(command)?;
+    ensure!(rate(&json) > 0.0, "{words} printed no images_per_s");
     Ok(json)
 }
 

@@ -165,6 +165,13 @@ struct Steps {
     cpu_ms: Option<f64>,
 }
 
+/// The middle of at least one value, or the mean of the two in the middle.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
+}
+
 /// Random pixels in ±1 and labels, the same every time.
 pub(crate) fn random_batch(net: &Net, n: usize) -> Batch {
     let mut batch = Batch::with_capacity(n, net.input().len());
@@ -218,8 +225,8 @@ struct Measured<'a> {
 impl Measured<'_> {
     /// Median, minimum and maximum of a step's time.
     fn times(&self) -> (f64, f64, f64) {
-        let (ms, len) = (&self.steps.ms, self.steps.ms.len());
-        ((ms[(len - 1) / 2] + ms[len / 2]) / 2.0, ms[0], ms[len - 1])
+        let ms = &self.steps.ms;
+        (median(ms), ms[0], ms[ms.len() - 1])
     }
 
     fn images_per_s(&self) -> f64 {

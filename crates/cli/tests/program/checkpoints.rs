@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{NET, Place, alexnet, contains, skip};
+#[cfg(target_os = "linux")]
+use crate::support::Disk;
+use crate::support::{NET, Place, alexnet, contains};
 
 /// A finished run of the small net, and its newest checkpoint.
 fn finished() -> (Place, PathBuf) {
@@ -137,24 +139,7 @@ fn runs_without_a_name_are_numbered() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_loses_nothing() {
     let place = Place::new();
-    let disk = place.path("disk");
-    fs::create_dir(&disk).unwrap();
-    let mount = |command: &str, args: &[&str]| {
-        let output = std::process::Command::new(command).args(args).arg(&disk).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    if !mount("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]) {
-        return skip("a small file system can only be mounted by root");
-    }
-    let result = std::panic::catch_unwind(|| full_disk(&place));
-    assert!(mount("umount", &[]), "the file system is taken away again");
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn full_disk(place: &Place) {
+    let Some(_disk) = Disk::mount(place.path("disk"), "1m") else { return };
     // One checkpoint, then the disk is filled, then training goes on.
     let mut child = place.train("disk/run").and(["--epochs", "100000"]).start(&place.path(""));
     child.until("a checkpoint", || place.path("disk/run/checkpoints").exists());

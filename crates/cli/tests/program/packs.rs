@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::checkpoints::newest;
 #[cfg(target_os = "linux")]
-use crate::support::skip;
+use crate::support::Disk;
 use crate::support::{Place, Program, alexnet, bmp, contains};
 
 /// Every file of a pack but its lock.
@@ -236,37 +236,23 @@ fn a_place_that_is_no_place_for_a_pack() {
 #[cfg(target_os = "linux")]
 fn a_full_or_read_only_disk_is_said_to_be_that() {
     let place = Place::new();
-    let disk = place.path("disk");
-    fs::create_dir(&disk).unwrap();
-    let mount = |command: &str, args: &[&str]| {
-        let output = std::process::Command::new(command).args(args).arg(&disk).output();
-        output.is_ok_and(|output| output.status.success())
+    let Some(disk) = Disk::mount(place.path("disk"), "64k") else { return };
+    let prepare = |out: &str| {
+        let prepare = alexnet!("data", "prepare", place.path("photos"), place.path(out));
+        prepare.and(["--side", "64", "--format", "pixels", "--shard-images", "3"])
     };
-    if !mount("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs"]) {
-        return skip("a small file system can only be mounted by root");
-    }
-    let result = std::panic::catch_unwind(|| {
-        let prepare = |out: &str| {
-            let prepare = alexnet!("data", "prepare", place.path("photos"), place.path(out));
-            prepare.and(["--side", "64", "--format", "pixels", "--shard-images", "3"])
-        };
-        prepare("roomy").ok();
-        let ran = prepare("disk/pack").run();
-        assert_eq!(ran.code, Some(1), "{ran}");
-        contains(&ran.error(), &["the disk is full", "train-00001.shard"]);
-        contains(&ran.err, &["hint: free some space on that disk, then give the command again"]);
-        let names: Vec<_> = files(&place.path("disk/pack")).into_keys().collect();
-        assert_eq!(names, ["prepare.json", "train-00000.shard"], "nothing half-written is there");
-        contains(&alexnet!("data", "info", place.path("disk/pack")).fails(1), &["is not finished"]);
-        assert!(mount("mount", &["-o", "remount,size=4m"]), "there is room again");
-        prepare("disk/pack").ok();
-        assert_eq!(files(&place.path("disk/pack")), files(&place.path("roomy")));
-        assert!(mount("mount", &["-o", "remount,ro"]), "nothing can be written now");
-        contains(&prepare("disk/another").fails(1), &["cannot make folder", "disk/another", "ead-only"]);
-        alexnet!("data", "verify", place.path("disk/pack")).ok();
-    });
-    assert!(mount("umount", &[]), "the file system is taken away again");
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
+    prepare("roomy").ok();
+    let ran = prepare("disk/pack").run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    contains(&ran.error(), &["the disk is full", "train-00001.shard"]);
+    contains(&ran.err, &["hint: free some space on that disk, then give the command again"]);
+    let names: Vec<_> = files(&place.path("disk/pack")).into_keys().collect();
+    assert_eq!(names, ["prepare.json", "train-00000.shard"], "nothing half-written is there");
+    contains(&alexnet!("data", "info", place.path("disk/pack")).fails(1), &["is not finished"]);
+    disk.remount("size=4m");
+    prepare("disk/pack").ok();
+    assert_eq!(files(&place.path("disk/pack")), files(&place.path("roomy")));
+    disk.remount("ro");
+    contains(&prepare("disk/another").fails(1), &["cannot make folder", "disk/another", "ead-only"]);
+    alexnet!("data", "verify", place.path("disk/pack")).ok();
 }

@@ -181,6 +181,42 @@ pub(crate) fn skip(reason: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("skipped: {reason}\n").as_bytes());
 }
 
+/// A small file system of its own, gone when this is dropped.
+#[cfg(target_os = "linux")]
+pub(crate) struct Disk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    /// One of `size`, as mount(8) writes it, in the new folder `path`. Without the right to mount, the test is skipped and this
+    /// is `None`.
+    pub(crate) fn mount(path: PathBuf, size: &str) -> Option<Disk> {
+        fs::create_dir(&path).unwrap();
+        if !did("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], &path) {
+            skip("a small file system can only be mounted by root");
+            return None;
+        }
+        Some(Disk(path))
+    }
+
+    /// Changes its options, such as `size=4m` and `ro`.
+    pub(crate) fn remount(&self, option: &str) {
+        assert!(did("mount", &["-o", &format!("remount,{option}")], &self.0), "{option}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let gone = did("umount", &[], &self.0);
+        assert!(gone || std::thread::panicking(), "the file system is taken away again");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn did(command: &str, args: &[&str], path: &Path) -> bool {
+    Command::new(command).args(args).arg(path).output().is_ok_and(|output| output.status.success())
+}
+
 /// A picture of `side × side` pixels, most of them of one colour, as a BMP file.
 pub(crate) fn bmp(side: u32, colour: [u8; 3], variant: u32) -> Vec<u8> {
     let row = (side * 3).next_multiple_of(4);

@@ -12,7 +12,7 @@ use report::format;
 use serde_json::json;
 use train::{Recipe, recipe_for};
 
-use super::{small_steps, step};
+use super::{median, small_steps, step};
 use crate::dataset::{self, Reading};
 use crate::engine::{self, Engine};
 use crate::failure::Result;
@@ -181,13 +181,6 @@ impl Trained {
     fn ratio(&self) -> f64 {
         median(&self.fed) / median(&self.alone)
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (len, middle) = (sorted.len(), sorted.len() / 2);
-    (sorted[(len - 1) / 2] + sorted[middle]) / 2.0
 }
 
 /// All that has been measured.

@@ -66,7 +66,7 @@ impl Check {
         let earlier = self.without.as_deref().map(Quarantine::read).transpose()?;
         let reading = Reading::of_check(self.val_fraction, self.no_exif_rotation, self.without.clone());
         let dataset = reading.open(Some(&self.path))?;
-        let threads = common.threads().or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        let threads = dataset::workers(common);
         let began = Instant::now();
         let report = look(&dataset, threads, common)?;
         let checked = Checked { dataset: &dataset, root: &self.path, report: &report, took: began.elapsed(), threads };
@@ -138,11 +138,11 @@ fn look(dataset: &Dataset, threads: usize, common: &Common) -> Result<Report> {
     let stop = interrupt::flag("nothing has been written")?;
     let began = Instant::now();
     let report = check::run(dataset, threads, &mut |done, total| {
-        let (per_image, left) = (began.elapsed().as_secs_f64() / done as f64, total - done);
+        let images_per_s = done as f64 / began.elapsed().as_secs_f64();
         console.progress(&[
             format!("checking: {} of {}", format::count(done as u64), format::of(total as u64, "image", "images")),
-            format!("{} images/s", format::rate(1.0 / per_image)),
-            format!("{} left", format::duration(Duration::from_secs_f64(per_image * left as f64))),
+            format!("{} images/s", format::rate(images_per_s)),
+            format::left((total - done) as f64, images_per_s),
         ]);
         if stop.load(Ordering::Relaxed) { Break(()) } else { Continue(()) }
     });

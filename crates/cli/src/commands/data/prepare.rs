@@ -189,11 +189,10 @@ impl Clock {
         match progress {
             Progress::Packing { done, total, kept } => {
                 let images_per_s = (done - kept) as f64 / elapsed.as_secs_f64();
-                let left = Duration::try_from_secs_f64((total - done) as f64 / images_per_s);
                 vec![
                     format!("packing: {}", of(done, total)),
                     format!("{} images/s", format::rate(images_per_s)),
-                    format!("{} left", left.map_or_else(|_| "–".into(), format::duration)),
+                    format::left((total - done) as f64, images_per_s),
                 ]
             }
             Progress::Measuring { done, total } => {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use data::pack::{Damage, Verified};
@@ -39,11 +39,10 @@ impl Verify {
         let began = Instant::now();
         let found = data::pack::verify(&self.path, dataset::workers(common), &mut |done, total| {
             let rate = done as f64 / began.elapsed().as_secs_f64();
-            let left = Duration::try_from_secs_f64((total - done.min(total)) as f64 / rate);
             console.progress(&[
                 format!("verifying: {} of {} MiB", format::count(done >> 20), format::count(total >> 20)),
                 format!("{} MiB/s", format::rate(rate / f64::from(1 << 20))),
-                format!("{} left", left.map_or_else(|_| "–".into(), format::duration)),
+                format::left(total.saturating_sub(done) as f64, rate),
             ]);
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
