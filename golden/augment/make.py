@@ -8,7 +8,6 @@ PyTorch's generators, so that boxes, places and orders are compared and not thei
 
 import itertools
 import pathlib
-import platform
 import sys
 import unittest.mock
 import zlib
@@ -18,11 +17,11 @@ import PIL
 import torch
 import torchvision
 from PIL import Image
-from safetensors.numpy import save_file
 from torchvision.transforms import v2
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 
+import kept
 import philox
 
 torch.set_num_threads(1)
@@ -248,16 +247,11 @@ for share in 0.0, 0.25, 0.7, 0.999, 1.0:
         with drawn:
             mix(v2.CutMix(num_classes=CLASSES), share, f"cutmix/{share}/6,2,{batch}")
 
-folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
-folder.mkdir(parents=True, exist_ok=True)
-save_file(tensors, folder / "case.safetensors")
 versions = {
-    "python": platform.python_version(),
     "torch": torch.__version__,
     "torchvision": torchvision.__version__,
     "numpy": np.__version__,
     "pillow": PIL.__version__,
     "seed": 31,
 }
-(folder / "versions.txt").write_text("".join(f"{k} {v}\n" for k, v in versions.items()))
-print(f"{folder.name}: {len(tensors)} tensors, {(folder / 'case.safetensors').stat().st_size} bytes")
+kept.keep(__file__, tensors, versions)

@@ -7,13 +7,16 @@ no difference is in the mode, so the transform that was written stands there ins
 
 import io
 import pathlib
-import platform
 import sys
 
 import numpy as np
 import PIL
 from PIL import Image, features
-from safetensors.numpy import save_file
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+
+import kept
+from pictures import oriented, saved
 
 WIDTH, HEIGHT = 48, 40
 tensors = {}
@@ -35,18 +38,6 @@ def rgb():
 
 def cmyk():
     return Image.fromarray(scene(4), "CMYK")
-
-
-def saved(picture, format, **options):
-    stream = io.BytesIO()
-    picture.save(stream, format, **options)
-    return stream.getvalue()
-
-
-def oriented(value):
-    exif = Image.Exif()
-    exif[0x0112] = value
-    return exif.tobytes()
 
 
 def keep(name, content, mode=None):
@@ -109,11 +100,7 @@ for name, content in [
 ]:
     keep(name, content[: len(content) * 2 // 3])
 
-folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
-folder.mkdir(parents=True, exist_ok=True)
-save_file(tensors, folder / "case.safetensors")
 versions = {
-    "python": platform.python_version(),
     "numpy": np.__version__,
     "pillow": PIL.__version__,
     "libjpeg-turbo": features.version_feature("libjpeg_turbo"),
@@ -121,5 +108,4 @@ versions = {
     "zlib": features.version_codec("zlib"),
     "seed": 23,
 }
-(folder / "versions.txt").write_text("".join(f"{k} {v}\n" for k, v in versions.items()))
-print(f"{folder.name}: {len(tensors)} tensors, {(folder / 'case.safetensors').stat().st_size} bytes")
+kept.keep(__file__, tensors, versions)

@@ -7,7 +7,6 @@ byte is kept, as Pillow itself does for 16-bit colours.
 
 import io
 import pathlib
-import platform
 import struct
 import sys
 import zlib
@@ -15,24 +14,15 @@ import zlib
 import numpy as np
 import PIL
 from PIL import Image, ImageOps, features
-from safetensors.numpy import save_file
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+
+import kept
+from pictures import oriented, saved, scene
 
 WIDTH, HEIGHT = 37, 29
 tensors = {}
 draw = np.random.RandomState(11)
-
-
-def scene(width, height, channels):
-    """Slopes, waves and a little noise, so that chroma, edges and both ends of the scale occur."""
-    y, x = np.mgrid[0:height, 0:width]
-    planes = [
-        x * 280 / width - 12,
-        y * 280 / height - 12,
-        128 + 110 * np.sin(x / 3.1) * np.cos(y / 4.3),
-        255 * ((x // 5 + y // 4) % 2),
-    ]
-    noise = draw.randn(height, width, channels) * 6
-    return np.clip(np.stack(planes[:channels], -1) + noise, 0, 255).astype(np.uint8)
 
 
 def keep(name, content, rgb=None):
@@ -45,18 +35,6 @@ def keep(name, content, rgb=None):
     tensors[f"rgb/{name}"] = np.ascontiguousarray(expected)
     if upright.size != picture.size or picture.getexif().get(0x0112, 1) != 1:
         tensors[f"stored/{name}"] = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
-
-
-def saved(picture, format, **options):
-    stream = io.BytesIO()
-    picture.save(stream, format, **options)
-    return stream.getvalue()
-
-
-def oriented(value):
-    exif = Image.Exif()
-    exif[0x0112] = value
-    return exif.tobytes()
 
 
 def png(width, height, depth, colour, rows):
@@ -74,8 +52,8 @@ def bmp(width, height, bits, compression, pixels, masks=b"", palette=b""):
     return b"BM" + struct.pack("<IHHI", at + len(pixels), 0, 0, at) + info + masks + palette + pixels
 
 
-rgb, rgba = Image.fromarray(scene(WIDTH, HEIGHT, 3)), Image.fromarray(scene(WIDTH, HEIGHT, 4), "RGBA")
-cmyk = Image.fromarray(scene(WIDTH, HEIGHT, 4), "CMYK")
+rgb, rgba = Image.fromarray(scene(draw, WIDTH, HEIGHT, 3)), Image.fromarray(scene(draw, WIDTH, HEIGHT, 4), "RGBA")
+cmyk = Image.fromarray(scene(draw, WIDTH, HEIGHT, 4), "CMYK")
 grey = rgb.convert("L")
 
 # JPEG: samplings, scans, colour spaces.
@@ -146,11 +124,7 @@ keep("runs-8.bmp", bmp(8, 5, 8, 1, runs, palette=noise(1024)))
 halves = bytes([5, 0x1C, 0, 4, 0x12, 0x34, 0, 0, 0, 5, 0x78, 0x9A, 0xB0, 0, 0, 0, 9, 0xE5, 0, 1])
 keep("runs-4.bmp", bmp(9, 3, 4, 2, halves, palette=noise(64)))
 
-folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
-folder.mkdir(parents=True, exist_ok=True)
-save_file(tensors, folder / "case.safetensors")
 versions = {
-    "python": platform.python_version(),
     "numpy": np.__version__,
     "pillow": PIL.__version__,
     "libjpeg-turbo": features.version_feature("libjpeg_turbo"),
@@ -158,5 +132,4 @@ versions = {
     "zlib": features.version_codec("zlib"),
     "seed": 11,
 }
-(folder / "versions.txt").write_text("".join(f"{k} {v}\n" for k, v in versions.items()))
-print(f"{folder.name}: {len(tensors)} tensors, {(folder / 'case.safetensors').stat().st_size} bytes")
+kept.keep(__file__, tensors, versions)

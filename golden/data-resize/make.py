@@ -1,13 +1,15 @@
 """What Pillow makes of resizing: `source/N` `[h, w, 3]` and `FILTER/N/WxH` `[H, W, 3]`."""
 
 import pathlib
-import platform
 import sys
 
 import numpy as np
 import PIL
 from PIL import Image
-from safetensors.numpy import save_file
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+
+import kept
 
 SOURCES = [(45, 31), (40, 64), (1, 1), (3, 50)]
 TARGETS = [(32, 32), (45, 31), (20, 31), (45, 12), (17, 5), (60, 50), (1, 1), (7, 64)]
@@ -30,9 +32,4 @@ for number, (width, height) in enumerate(SOURCES):
             resized = np.asarray(Image.fromarray(values).resize(size, method))
             tensors[f"{name}/{number}/{size[0]}x{size[1]}"] = np.ascontiguousarray(resized)
 
-folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
-folder.mkdir(parents=True, exist_ok=True)
-save_file(tensors, folder / "case.safetensors")
-versions = {"python": platform.python_version(), "numpy": np.__version__, "pillow": PIL.__version__, "seed": 12}
-(folder / "versions.txt").write_text("".join(f"{k} {v}\n" for k, v in versions.items()))
-print(f"{folder.name}: {len(tensors)} tensors, {(folder / 'case.safetensors').stat().st_size} bytes")
+kept.keep(__file__, tensors, {"numpy": np.__version__, "pillow": PIL.__version__, "seed": 12})

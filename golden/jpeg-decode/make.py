@@ -6,29 +6,19 @@ write; those of other sampling factors and scans are written here, from random c
 
 import io
 import pathlib
-import platform
 import sys
 
 import numpy as np
 import PIL
 from PIL import Image, features
-from safetensors.numpy import save_file
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+
+import kept
+from pictures import saved, scene
 
 tensors = {}
 draw = np.random.RandomState(12)
-
-
-def scene(width, height, channels):
-    """Slopes, waves and a little noise, so that chroma, edges and both ends of the scale occur."""
-    y, x = np.mgrid[0:height, 0:width]
-    planes = [
-        x * 280 / width - 12,
-        y * 280 / height - 12,
-        128 + 110 * np.sin(x / 3.1) * np.cos(y / 4.3),
-        255 * ((x // 5 + y // 4) % 2),
-    ]
-    noise = draw.randn(height, width, channels) * 6
-    return np.clip(np.stack(planes[:channels], -1) + noise, 0, 255).astype(np.uint8)
 
 
 def keep(name, content, scales=(1, 2, 4, 8)):
@@ -41,12 +31,6 @@ def keep(name, content, scales=(1, 2, 4, 8)):
         picture.draft(picture.mode, (width // scale, height // scale))
         assert picture.size == (-(-width // scale), -(-height // scale))
         tensors[f"rgb/{name}/{scale}"] = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
-
-
-def saved(picture, **options):
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", **options)
-    return stream.getvalue()
 
 
 class Bits:
@@ -177,29 +161,29 @@ def assembled(width, height, factors, scans=None, restarts=0, long_codes=False, 
 
 
 # What Pillow writes: samplings, qualities, scans, colours, sizes.
-rgb, cmyk = Image.fromarray(scene(37, 53, 3)), Image.fromarray(scene(21, 19, 4), "CMYK")
-wide = Image.fromarray(scene(45, 18, 3))
+rgb, cmyk = Image.fromarray(scene(draw, 37, 53, 3)), Image.fromarray(scene(draw, 21, 19, 4), "CMYK")
+wide = Image.fromarray(scene(draw, 45, 18, 3))
 for number, sampling in enumerate(("444", "422", "420")):
-    keep(f"{sampling}", saved(rgb, quality=85, subsampling=number))
-    keep(f"{sampling}-progressive", saved(wide, quality=85, subsampling=number, progressive=True))
-    keep(f"{sampling}-restarts", saved(wide, quality=60, subsampling=number, restart_marker_blocks=1))
-keep("quality-100", saved(wide, quality=100, subsampling=0))
-keep("quality-5", saved(wide, quality=5, subsampling=2))
-keep("optimised", saved(wide, quality=75, optimize=True))
-keep("progressive-restarts", saved(wide, quality=75, progressive=True, restart_marker_rows=1))
-keep("grey", saved(rgb.convert("L"), quality=90))
-keep("grey-progressive", saved(wide.convert("L"), quality=90, progressive=True))
-keep("rgb", saved(wide, quality=90, keep_rgb=True))
-adobe = saved(cmyk, quality=90)
+    keep(f"{sampling}", saved(rgb, "JPEG", quality=85, subsampling=number))
+    keep(f"{sampling}-progressive", saved(wide, "JPEG", quality=85, subsampling=number, progressive=True))
+    keep(f"{sampling}-restarts", saved(wide, "JPEG", quality=60, subsampling=number, restart_marker_blocks=1))
+keep("quality-100", saved(wide, "JPEG", quality=100, subsampling=0))
+keep("quality-5", saved(wide, "JPEG", quality=5, subsampling=2))
+keep("optimised", saved(wide, "JPEG", quality=75, optimize=True))
+keep("progressive-restarts", saved(wide, "JPEG", quality=75, progressive=True, restart_marker_rows=1))
+keep("grey", saved(rgb.convert("L"), "JPEG", quality=90))
+keep("grey-progressive", saved(wide.convert("L"), "JPEG", quality=90, progressive=True))
+keep("rgb", saved(wide, "JPEG", quality=90, keep_rgb=True))
+adobe = saved(cmyk, "JPEG", quality=90)
 at = adobe.index(b"Adobe")
 keep("cmyk", adobe)
-keep("cmyk-progressive", saved(cmyk, quality=90, progressive=True))
+keep("cmyk-progressive", saved(cmyk, "JPEG", quality=90, progressive=True))
 # The same numbers, said to be YCCK: the transform is the marker's last byte.
 keep("ycck", adobe[: at + 11] + b"\2" + adobe[at + 12 :])
 for width, height in (1, 1), (3, 2), (4, 5), (5, 9), (17, 1), (1, 17), (33, 15):
     picture = rgb.crop((2, 2, 2 + width, 2 + height))
     for number, sampling in (1, "422"), (2, "420"):
-        keep(f"{width}x{height}-{sampling}", saved(picture, quality=90, subsampling=number))
+        keep(f"{width}x{height}-{sampling}", saved(picture, "JPEG", quality=90, subsampling=number))
 
 # What Pillow does not write.
 luma = lambda *factor: [factor, (1, 1), (1, 1)]
@@ -224,15 +208,10 @@ keep("named-rgb", assembled(21, 11, [(1, 1)] * 3, names=list(b"RGB")))
 keep("inks-of-2", assembled(21, 19, [(2, 2), (1, 1), (1, 1), (2, 2)]))
 keep("flat", assembled(37, 21, luma(2, 2), flat=True))
 
-folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
-folder.mkdir(parents=True, exist_ok=True)
-save_file(tensors, folder / "case.safetensors")
 versions = {
-    "python": platform.python_version(),
     "numpy": np.__version__,
     "pillow": PIL.__version__,
     "libjpeg-turbo": features.version_feature("libjpeg_turbo"),
     "seed": 12,
 }
-(folder / "versions.txt").write_text("".join(f"{k} {v}\n" for k, v in versions.items()))
-print(f"{folder.name}: {len(tensors)} tensors, {(folder / 'case.safetensors').stat().st_size} bytes")
+kept.keep(__file__, tensors, versions)

@@ -8,14 +8,16 @@ write big-endian files: those are written here, and SciPy says that they hold th
 
 import io
 import pathlib
-import platform
 import struct
 import sys
 
 import numpy as np
 import scipy
-from safetensors.numpy import save_file
 from scipy.io import loadmat, savemat
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+
+import kept
 
 SYNSETS = [
     (4, "n00015388", "animal, animate being", 2, [1, 5]),
@@ -96,9 +98,4 @@ for kind in "i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8", "i8", "u8":
     tensors[f"numbers/{kind}"] = numbers[kind].T.reshape(-1).astype(np.float64)
 tensors["file/numbers.mat"] = np.frombuffer(saved(numbers), np.uint8)
 
-folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
-folder.mkdir(parents=True, exist_ok=True)
-save_file(tensors, folder / "case.safetensors")
-versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
-(folder / "versions.txt").write_text("".join(f"{k} {v}\n" for k, v in versions.items()))
-print(f"{folder.name}: {len(tensors)} tensors, {(folder / 'case.safetensors').stat().st_size} bytes")
+kept.keep(__file__, tensors, {"numpy": np.__version__, "scipy": scipy.__version__})
