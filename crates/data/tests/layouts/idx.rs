@@ -9,7 +9,8 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{fault, labels, opened, put, skip, tree};
+use crate::skip::skip;
+use crate::support::{fault, labels, opened, put, tree};
 
 fn images(n: u32, height: u32, width: u32) -> Vec<u8> {
     let mut file = [0x803, n, height, width].map(u32::to_be_bytes).concat();

@@ -6,5 +6,7 @@ mod lists;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod recognition;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod support;
 mod tiny_imagenet;
