@@ -11,8 +11,8 @@ torchvision  torchvision.io.decode_jpeg and transforms.v2 on tensors, its fastes
 opencv       cv2.imdecode and cv2.resize in a DataLoader
 dali         NVIDIA DALI's operators on the CPU
 
-Where all images are 256 x 256 already, nothing is resized: DALI would resample them at a third of its speed, the others see it
-by themselves.
+Where all images are 256 x 256 already, nothing is resized: DALI would resample them all the same, the others see it by
+themselves.
 
 Prints one line of JSON: images_per_s over the measured time, after two batches for each worker.
 """

@@ -286,13 +286,13 @@ impl Shared {
             if state.ended {
                 return None;
             }
-            if state.spare.is_empty() {
+            let Some(loaded) = state.spare.pop() else {
                 let since = Instant::now();
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.stages.idle += since.elapsed();
                 continue;
-            }
-            state.open(self.values());
+            };
+            state.open(loaded, self.values());
             if state.ended {
                 self.delivery.notify_all();
             }
@@ -390,8 +390,8 @@ impl Slot {
 }
 
 impl State {
-    /// Opens the next batch of the agenda in spare memory, with `values` for an image, or notes the agenda's end.
-    fn open(&mut self, values: usize) {
+    /// Opens the next batch of the agenda in `loaded`, with `values` for an image, or notes the agenda's end.
+    fn open(&mut self, loaded: Loaded, values: usize) {
         while self.planned.len() <= ANNOUNCED {
             let mut images = self.spare_lists.pop().unwrap_or_default();
             images.clear();
@@ -401,10 +401,7 @@ impl State {
         }
         let Some(plan) = self.planned.pop_front() else {
             self.ended = true;
-            return;
-        };
-        let Some(loaded) = self.spare.pop() else {
-            self.planned.push_front(plan);
+            self.spare.push(loaded);
             return;
         };
         let canvas = Canvas::new(loaded, values);
