@@ -73,7 +73,7 @@ impl Failure {
     }
 }
 
-/// `error: a: b: c` and a line `hint: …`.
+/// `error: a: b: c`, the lines of a list where there is one, and a line `hint: …`.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chain = self.chain.iter().map(|cause| one_line(cause)).collect::<Vec<_>>().join(": ");
@@ -104,8 +104,14 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// The text on one line, but for lists: an indented line stays one.
 fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or("").trim().to_string();
+    lines.fold(first, |text, line| {
+        let between = if line.starts_with("  ") { "\n  " } else { " " };
+        text + between + line.trim()
+    })
 }
 
 /// Adds what was being done, and advice, to errors on their way out.

@@ -218,6 +218,19 @@ fn a_list_of_bad_images_is_of_the_same_use_for_a_pack_and_for_a_list() {
 }
 
 #[test]
+fn a_pack_of_which_nothing_is_finished_may_begin_otherwise() {
+    let place = Place::new();
+    place.write("photos/train/Red/3.bmp", "this is no picture");
+    place.write("bad.txt", "train/Red/3.bmp\n");
+    let prepare = |out: &str| alexnet!("data", "prepare", place.path("photos"), place.path(out), "--side", "64");
+    contains(&prepare("pack").fails(1), &["not an image"]);
+    assert!(place.path("pack/prepare.json").exists(), "it was begun");
+    prepare("pack").and(["--quarantine".into(), place.path("bad.txt")]).ok();
+    prepare("at-once").and(["--quarantine".into(), place.path("bad.txt")]).ok();
+    assert_eq!(files(&place.path("pack")), files(&place.path("at-once")));
+}
+
+#[test]
 fn a_place_that_is_no_place_for_a_pack() {
     let place = Place::new();
     place.write("full/thesis.tex", "text");

@@ -151,12 +151,13 @@ impl Drop for Running {
 }
 
 impl Ran {
-    /// The one `error:` line; there is also one `hint:` line.
+    /// The one `error:` line, with the lines of its list where it has one; there is also one `hint:` line.
     pub(crate) fn error(&self) -> String {
         let lines = |start: &str| self.err.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         let (errors, hints) = (lines("error: "), lines("hint: "));
         assert_eq!((errors.len(), hints.len()), (1, 1), "one error and one hint are expected\n{self}");
-        errors[0].to_string()
+        let from_error = &self.err[self.err.find(errors[0]).unwrap()..];
+        from_error[..from_error.find("\nhint: ").unwrap()].to_string()
     }
 }
 

@@ -150,10 +150,16 @@ fn begin(out: &Path, now: Begun) -> Result<(Begun, Option<Manifest>)> {
         None => None,
     };
     let differences = before.as_ref().map(|before| before.differences(&now)).unwrap_or_default();
-    if !differences.is_empty() {
-        return Err(Error::PackDiffers { path: out.into(), differences });
-    }
-    let kept = before.unwrap_or(now);
+    let kept = match before {
+        Some(before) if differences.is_empty() => before,
+        // Nothing is lost where no shard was finished, as after a first image that was bad.
+        Some(_) if whole.is_none() && !has_shards(out)? => {
+            remove(&begun)?;
+            now
+        }
+        Some(_) => return Err(Error::PackDiffers { path: out.into(), differences }),
+        None => now,
+    };
     if whole.is_none() {
         unseal(out, &kept)?;
     }
@@ -164,6 +170,11 @@ fn begin(out: &Path, now: Begun) -> Result<(Begun, Option<Manifest>)> {
         }
     }
     Ok((kept, whole))
+}
+
+fn has_shards(out: &Path) -> Result<bool> {
+    let entries = fs::read_dir(out).map_err(|source| Error::Path { path: out.into(), source })?;
+    Ok(entries.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".shard")))
 }
 
 /// From here on the folder holds a pack that is not finished.
