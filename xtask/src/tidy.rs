@@ -69,6 +69,7 @@ fn check_source(file: &str, text: &str, faults: &mut Vec<String>) {
     if (file.ends_with(".rs") || file.ends_with(".py")) && text.lines().count() > MOST_LINES {
         faults.push(format!("{file}: {} lines, more than {MOST_LINES}", text.lines().count()));
     }
+    // This file names what it forbids.
     if !file.ends_with(".rs") || this_file {
         return;
     }
