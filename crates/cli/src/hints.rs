@@ -106,10 +106,9 @@ fn of_data(error: &data::Error) -> Advice {
                 .into(),
         },
         Unfinished { .. } => failed("give the command again that made it, `alexnet data prepare`: it goes on where it stopped"),
-        NoPack { .. } => failed("give a pack's folder; `alexnet data prepare DATA PACK` makes one"),
         Pack { .. } => failed(
-            "`alexnet data verify PACK` names all that is damaged; remove those files and give the command again that made the \
-             pack: it makes what is missing",
+            "see that this is a pack's folder; in one, `alexnet data verify PACK` names all that is damaged: remove those files and \
+             give the command again that made the pack, it makes what is missing",
         ),
         PackDiffers { .. } => failed("give the same options and data set as before, or another folder for another pack"),
         PackInUse { .. } => failed("wait for that process to end, or prepare into another folder"),

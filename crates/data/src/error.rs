@@ -187,12 +187,6 @@ pub enum Error {
         /// The pack's folder.
         path: PathBuf,
     },
-    /// A folder that is no pack where one is asked for.
-    #[error("{} is no pack: there is no `pack.json` in it", path.display())]
-    NoPack {
-        /// The folder.
-        path: PathBuf,
-    },
     /// A pack that is damaged, or of another version.
     #[error("pack {}: {message}", path.display())]
     Pack {

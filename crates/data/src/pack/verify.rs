@@ -67,7 +67,7 @@ pub fn verify(path: &Path, threads: usize, progress: &mut dyn FnMut(u64, u64) ->
     if !place.is_file() {
         return Err(match path.join(BEGUN).is_file() {
             true => Error::Unfinished { path: path.into() },
-            false => Error::NoPack { path: path.into() },
+            false => Error::Pack { path: path.into(), message: format!("there is no `{MANIFEST}` in it") },
         });
     }
     let mut found = Verified::default();
