@@ -2,12 +2,14 @@
 //!
 //! A hostile file yields an error, never a panic or an allocation beyond the file's own size.
 
+pub mod cuda_convnet;
 mod digest;
 mod error;
 mod file;
 mod map;
 pub mod pickle;
 pub mod safetensors;
+pub mod zip;
 
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
