@@ -81,7 +81,11 @@ fn directory(archive: &[u8]) -> Result<(u64, u64), String> {
     let from = archive.len().saturating_sub(END_BYTES + 0xffff);
     let tail = archive.get(from..).unwrap_or_default();
     let ends = |at: &usize| tail.get(*at..).is_some_and(|rest| rest.starts_with(END) && rest.len() >= END_BYTES);
-    let at = (0..tail.len()).rev().find(ends).ok_or("it has no directory at its end: it is cut off")?;
+    let comment = |at: &usize| tail.get(*at..).and_then(|rest| u16_at(rest, 20)).map(usize::from);
+    // The comment may look like the record; what follows the record is as long as it says.
+    let exact = |at: &usize| ends(at) && comment(at) == Some(tail.len() - at - END_BYTES);
+    let at = (0..tail.len()).rev().find(exact).or_else(|| (0..tail.len()).rev().find(ends));
+    let at = at.ok_or("it has no directory at its end: it is cut off")?;
     let end = tail.get(at..).unwrap_or_default();
     let (bytes, start) = (u32_at(end, 12).unwrap_or(0), u32_at(end, 16).unwrap_or(0));
     if bytes != u32::MAX && start != u32::MAX {
@@ -227,4 +231,138 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use net::random::{Purpose, Stream};
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    const NAMES: [&str; 6] = ["stored", "deflated", "comment", "long", "streamed", "long-directory"];
+
+    fn golden<T>(read: impl FnOnce(&SafeTensors) -> T) -> T {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../golden/zip/case.safetensors");
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        read(&SafeTensors::deserialize(&bytes).expect("a golden"))
+    }
+
+    fn file(name: &str) -> Vec<u8> {
+        golden(|case| case.tensor(&format!("file/{name}")).expect("kept").data().to_vec())
+    }
+
+    #[test]
+    fn entries_are_what_python_says() {
+        for name in NAMES {
+            let bytes = file(name);
+            assert!(recognises(&bytes));
+            let archive = Archive::read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(archive.entries.len(), 4, "{name}");
+            for entry in &archive.entries {
+                let expected = golden(|case| {
+                    let key = format!("content/{name}/{}", entry.name.replace('/', "|"));
+                    case.tensor(&key).unwrap_or_else(|_| panic!("{key}")).data().to_vec()
+                });
+                assert_eq!(*entry.content().unwrap(), expected, "{name}: {}", entry.name);
+                let stored = entry.stored().unwrap();
+                assert_eq!(stored.is_some(), matches!(name, "stored" | "comment" | "long-directory"), "{name}");
+                if let Some(stored) = stored {
+                    assert!(bytes.as_ptr_range().contains(&stored.as_ptr()), "{name}: where it lies");
+                }
+            }
+            assert_eq!(archive.get("archive/data.pkl").map(|entry| entry.bytes), Some(6));
+            assert!(archive.get("data.pkl").is_none());
+        }
+    }
+
+    /// Reads everything; whether all is whole.
+    fn whole(bytes: &[u8]) -> Result<bool, String> {
+        let archive = Archive::read(bytes)?;
+        let contents: Result<Vec<_>, String> = archive.entries.iter().map(Entry::content).collect();
+        contents.map(|contents| contents.len() == 4)
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        for name in NAMES {
+            let bytes = file(name);
+            for length in 0..bytes.len() {
+                let result = whole(&bytes[..length]);
+                // A comment may be cut off, but not what is before it.
+                assert!(result != Ok(true) || (name == "comment" && length + 9 >= bytes.len()), "{name}: {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_a_panic() {
+        let zoo: Vec<Vec<u8>> = NAMES.iter().map(|name| file(name)).collect();
+        for bytes in &zoo {
+            let mut hostile = bytes.clone();
+            for position in 0..bytes.len() {
+                for flip in [1, 16, 128] {
+                    hostile[position] ^= flip;
+                    let _ = whole(&hostile);
+                    hostile[position] ^= flip;
+                }
+            }
+        }
+        let mut read = 0;
+        for item in 0..10_000 {
+            let random = Stream::new(3, Purpose::Test, 0, 0, item);
+            let mut bytes = zoo[item as usize % zoo.len()].clone();
+            for cut in 0..1 + random.below(0, 6) {
+                let at = |element: u32, length: usize| random.below(1 + 5 * cut + element, length as u32) as usize;
+                let from = at(0, bytes.len());
+                match at(1, 4) {
+                    0 => bytes[from] = at(2, 256) as u8,
+                    1 => bytes[from] = [0, 255][at(2, 2)],
+                    2 => drop(bytes.drain(from..(from + at(2, 5)).min(bytes.len()))),
+                    _ => bytes.insert(from, at(2, 256) as u8),
+                }
+            }
+            read += i32::from(whole(&bytes).is_ok());
+        }
+        assert!((100..9900).contains(&read), "{read} of 10000 mutated archives are whole still");
+    }
+
+    #[test]
+    fn faults_say_what_is_wrong() {
+        let stored = file("stored");
+        let central = stored.windows(4).position(|window| window == CENTRAL).unwrap();
+        let changed = |at: usize, value: &[u8]| {
+            let mut bytes = stored.clone();
+            bytes[at..at + value.len()].copy_from_slice(value);
+            whole(&bytes).unwrap_err()
+        };
+        assert_eq!(whole(b"PK\x03\x04").unwrap_err(), "it has no directory at its end: it is cut off");
+        assert_eq!(changed(central, b"X"), "its directory is damaged");
+        assert_eq!(changed(central + 8, &[1]), "entry `archive/data.pkl`: it is encrypted");
+        assert_eq!(changed(central + 10, &[12]), "entry `archive/data.pkl`: it is packed by method 12, expected 0 or 8");
+        assert_eq!(changed(central + 16, &[0]), "entry `archive/data.pkl`: its checksum is another than the archive says");
+        assert_eq!(changed(central + 24, &[9]), "entry `archive/data.pkl`: its two sizes differ");
+        assert!(changed(central + 42, &[255, 255, 255, 127]).contains("it lies outside the archive"));
+        assert_eq!(changed(stored.len() - 6, &[255, 255, 255, 127]), "its directory lies outside of it");
+        assert_eq!(changed(stored.len() - 6, &[255; 4]), "its directory's place is missing");
+    }
+
+    #[test]
+    fn a_comment_may_look_like_the_end() {
+        let mut bytes = file("stored");
+        let comment = [END, &[0; 40]].concat();
+        let at = bytes.len() - 2;
+        bytes[at] = comment.len() as u8;
+        assert_eq!(whole(&[bytes, comment].concat()), Ok(true));
+    }
+
+    /// A thousandfold bomb is not unpacked to its end.
+    #[test]
+    fn a_small_entry_does_not_fill_the_memory() {
+        let zeros = std::io::repeat(0).take(1 << 27);
+        let mut packed = Vec::new();
+        flate2::read::DeflateEncoder::new(zeros, flate2::Compression::best()).read_to_end(&mut packed).unwrap();
+        let error = unpack(flate2::read::DeflateDecoder::new(&packed[..]), packed.len() as u64).unwrap_err();
+        assert!(error.ends_with("unpack to more than 16777216"), "{error}");
+    }
 }
