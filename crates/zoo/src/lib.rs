@@ -13,12 +13,14 @@ mod given;
 mod identify;
 mod model;
 mod native;
+mod pictures;
 
 pub use card::{Card, Origin, Trained};
 pub use error::Error;
 pub use given::Given;
 pub use model::Model;
 pub use native::{is_checkpoint, is_run, saved};
+pub use pictures::Pictures;
 
 use std::fs;
 use std::path::Path;
