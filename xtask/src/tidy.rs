@@ -15,7 +15,8 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("weights", &["net"]),
     ("train", &["net", "data", "weights"]),
     ("report", &["net", "train"]),
-    ("cli", &["net", "reference", "cpu", "data", "weights", "train", "report"]),
+    ("zoo", &["net", "data", "weights", "train"]),
+    ("cli", &["net", "reference", "cpu", "data", "weights", "train", "report", "zoo"]),
 ];
 
 /// Where `unsafe` may stand.

@@ -17,6 +17,7 @@ pub mod random;
 mod shape;
 mod table;
 mod text;
+mod variant;
 
 pub use batch::{Batch, Mixed, Pixels, Target, Targets};
 pub use error::Error;
@@ -30,6 +31,7 @@ pub use params::{ParamInfo, ParamSet, Role, SharedTensor, Tensor, check_shared, 
 pub use presets::{PRESETS, Preset};
 pub use shape::{Shape, window};
 pub use text::text_position;
+pub use variant::{Variant, differences, learning_differences};
 
 /// The result of everything in this crate and of every [`Executor`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -54,7 +54,7 @@ fn row(cells: [&str; 10]) -> Vec<String> {
 }
 
 /// The op with what the geometry columns do not tell.
-fn note(op: &Op) -> String {
+pub(crate) fn note(op: &Op) -> String {
     match op {
         Op::Lrn(lrn) => {
             let towers = if lrn.towers > 1 { format!(" in {} towers", lrn.towers) } else { String::new() };
@@ -69,7 +69,7 @@ fn note(op: &Op) -> String {
 }
 
 /// Kernel, stride, padding and groups as they stand in the table.
-fn geometry(op: &Op) -> [String; 4] {
+pub(crate) fn geometry(op: &Op) -> [String; 4] {
     let window = |kernel: Pair, stride: Pair, padding: Padding, rounding: Rounding, groups: String| {
         let overhang = if rounding == Rounding::Ceil { " ceil" } else { "" };
         [pair(kernel), pair(stride), format!("{}{overhang}", pad(padding)), groups]

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod map;
 pub mod pickle;
+pub mod protobuf;
 pub mod safetensors;
 pub mod zip;
 

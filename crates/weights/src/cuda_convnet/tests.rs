@@ -222,7 +222,7 @@ fn matrix(rows: u8, columns: u8) -> Vec<u8> {
 #[test]
 fn every_truncation_is_an_error() {
     for (name, bytes) in files() {
-        let near = |length: &usize| *length < 1500 || length % 61 == 0 || length + 200 > bytes.len();
+        let near = |length: &usize| *length < 1500 || length.is_multiple_of(61) || length + 200 > bytes.len();
         for length in (0..bytes.len()).filter(near) {
             let cut = &bytes[..length];
             let (_, error) = (recognises(cut), of_bytes(cut).expect_err(&name));

@@ -1,0 +1,43 @@
+//! Our own forms: run directories and checkpoints.
+
+use std::path::Path;
+
+use net::SharedTensor;
+use train::checkpoint::{self, Checks, Saved};
+
+use crate::{Error, Result};
+
+/// The checkpoint that `path` means, with its weights: the best one of a run, itself, or the one that the file lies in; `None`
+/// where it is none of these.
+///
+/// # Errors
+/// Where it is one, but damaged or without any checkpoint.
+pub fn saved(path: &Path, checks: Checks) -> Result<Option<(Saved, Vec<(String, SharedTensor)>)>> {
+    if is_checkpoint(path) {
+        return Ok(Some(checkpoint::read_shared(path, checks)?));
+    }
+    if path.is_file() {
+        return match path.parent().filter(|folder| is_checkpoint(folder)) {
+            Some(folder) => Ok(Some(checkpoint::read_shared(folder, checks)?)),
+            None => Ok(None),
+        };
+    }
+    if !is_run(path) {
+        return Ok(None);
+    }
+    train::read_net(path)?;
+    match checkpoint::best(&train::checkpoints(path), checks)? {
+        Some(found) => Ok(Some(found)),
+        None => Err(Error::NoCheckpoint { path: path.into() }),
+    }
+}
+
+/// Whether `path` is a checkpoint's folder.
+pub fn is_checkpoint(path: &Path) -> bool {
+    path.join("manifest.json").is_file()
+}
+
+/// Whether `path` is a run directory.
+pub fn is_run(path: &Path) -> bool {
+    path.join("net.toml").is_file()
+}
