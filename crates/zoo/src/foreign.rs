@@ -8,7 +8,7 @@ use net::{Net, SharedTensor};
 use train::Recipe;
 use weights::Mapped;
 
-use crate::{Card, Error, Given, Model, Origin, Result, classes};
+use crate::{Card, Error, Given, Model, Origin, Result, classes, cuda_convnet};
 
 /// What a format's reader found in a file.
 pub(crate) struct Foreign {
@@ -42,7 +42,8 @@ struct Reader {
 }
 
 /// The formats that are read; the first one that recognises a file reads it.
-const READERS: &[Reader] = &[];
+const READERS: &[Reader] =
+    &[Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read }];
 
 /// Recognises a file's format by its content, and reads it.
 ///

@@ -7,6 +7,7 @@
 
 mod card;
 mod classes;
+mod cuda_convnet;
 mod error;
 mod foreign;
 mod given;
@@ -31,7 +32,8 @@ use weights::Mapped;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The model at `path`: the best checkpoint of a run, a checkpoint, the weights file in one, or a file of a known format.
+/// The model at `path`: the best checkpoint of a run, a checkpoint, the weights file in one, a file of a known format, or the
+/// newest checkpoint in a folder of cuda-convnet's.
 ///
 /// # Errors
 /// Where there is nothing that can be read, or it holds no AlexNet that is known; says what was found instead.
@@ -41,10 +43,11 @@ pub fn open(path: &Path, given: &Given, checks: Checks) -> Result<Model> {
         given.refuse_for_checkpoints(path)?;
         return Model::of_checkpoint(saved);
     }
-    if path.is_dir() {
+    let newest = if path.is_dir() { weights::cuda_convnet::newest(path)? } else { None };
+    if path.is_dir() && newest.is_none() {
         // Says which file of a run is missing.
         train::read_net(path)?;
     }
-    let file = std::sync::Arc::new(Mapped::open(path)?);
+    let file = std::sync::Arc::new(Mapped::open(newest.as_deref().unwrap_or(path))?);
     foreign::read(&file, given)?.into_model(&file, given)
 }

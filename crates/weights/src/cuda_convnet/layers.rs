@@ -12,6 +12,10 @@ use crate::pickle::{Id, Value};
 const MOST_LAYERS: usize = 2000;
 const MOST_INPUTS: usize = 64;
 const LONGEST_TEXT: usize = 200;
+/// The most that a length or a count of maps is, so that products of several do not overflow.
+const LARGEST: usize = 1 << 20;
+/// The most values that a layer has.
+const MOST_OUTPUTS: usize = 1 << 31;
 
 /// The layers of `model_state`, each behind its inputs; `file_bytes` bounds the weights.
 pub(super) fn read(layers: Value, file_bytes: usize) -> Result<Vec<Layer>, String> {
@@ -147,8 +151,10 @@ impl<'p, 'a> Described<'_, 'p, 'a> {
         self.maybe(key, "an integer", Value::as_int)
     }
 
+    /// A length, or a count of maps.
     fn size(&self, key: &str) -> Result<usize, String> {
-        self.needed(key, self.maybe(key, "an integer from 0 on", Value::as_usize)?)
+        let size = |value: Value| value.as_usize().filter(|size| *size <= LARGEST);
+        self.needed(key, self.maybe(key, "an integer from 0 to 2^20", size)?)
     }
 
     fn float(&self, key: &str) -> Result<f64, String> {
@@ -178,8 +184,9 @@ impl<'p, 'a> Described<'_, 'p, 'a> {
     }
 
     fn sizes(&self, key: &str, count: usize, default: Option<i64>) -> Result<Vec<usize>, String> {
-        let sizes = self.ints(key, count, default)?.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>();
-        sizes.map_err(|_| self.fault(&format!("`{key}` has a number below 0")))
+        let size = |int: i64| usize::try_from(int).ok().filter(|size| *size <= LARGEST);
+        let sizes: Option<Vec<usize>> = self.ints(key, count, default)?.into_iter().map(size).collect();
+        sizes.ok_or_else(|| self.fault(&format!("`{key}` has a number that is not from 0 to 2^20")))
     }
 
     fn read(&self, names: &[&str], matrices: &mut Matrices) -> Result<Layer, String> {
@@ -208,7 +215,8 @@ impl<'p, 'a> Described<'_, 'p, 'a> {
         if weights.is_empty() && matches!(op, Op::Conv(_) | Op::Local(_) | Op::FullyConnected) {
             return Err(self.fault("it has no weights"));
         }
-        let outputs = self.maybe("outputs", "an integer from 0 on", Value::as_usize)?;
+        let few = |value: Value| value.as_usize().filter(|outputs| *outputs <= MOST_OUTPUTS);
+        let outputs = self.maybe("outputs", "an integer from 0 to 2^31", few)?;
         Ok(Layer { name: self.name.into(), kind, inputs, outputs, gpus, op, weights, biases })
     }
 
@@ -258,6 +266,7 @@ impl<'p, 'a> Described<'_, 'p, 'a> {
         let mut all = Vec::new();
         for (input, stored) in self.ints("padding", inputs, Some(0))?.into_iter().enumerate() {
             let padding = stored.checked_neg().and_then(|padding| usize::try_from(padding).ok());
+            let padding = padding.filter(|padding| *padding <= LARGEST);
             all.push(FilterInput {
                 channels: channels[input],
                 image_size: image_size[input],
