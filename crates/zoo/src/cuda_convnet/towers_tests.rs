@@ -332,7 +332,7 @@ fn what_is_no_chain_says_where() {
         (two.replace("pool=max", "pool=rand"), "layer `pool1a`: a pool of `rand` is not known"),
         (two.replace("neuron=relu", "neuron=logistic"), "the function `logistic` {} is not known"),
         (two.replace("rnorm rnorm2", "blur rnorm2"), "layers of type `blur` are not known here"),
-        (cifar(false, false).replace("conv3 conv pool2", "conv3 conv pool1"), "layer `conv2`"),
+        (cifar(false, false).replace("conv3 conv pool2", "conv3 conv pool2,pool1"), "which are not side by side"),
         (cifar(false, false).replace("fc10 fc pool3", "both concat pool3,pool2\nfc10 fc both"), "which are not side by side"),
         (cifar_local(false).replace("local4 local", "local4 nailbed"), "layers of type `nailbed` are not known here"),
     ] {
