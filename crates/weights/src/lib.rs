@@ -6,6 +6,7 @@ mod digest;
 mod error;
 mod file;
 mod map;
+pub mod pickle;
 pub mod protobuf;
 pub mod safetensors;
 
