@@ -13,6 +13,7 @@ mod mutated;
 pub mod pickle;
 pub mod protobuf;
 pub mod safetensors;
+pub mod torch;
 
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
