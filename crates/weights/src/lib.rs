@@ -6,15 +6,21 @@ pub mod cuda_convnet;
 mod digest;
 mod error;
 mod file;
+mod floats;
+mod foreign;
 mod map;
+#[cfg(test)]
+mod mutated;
 pub mod pickle;
 pub mod protobuf;
 pub mod safetensors;
+pub mod torch;
 pub mod zip;
 
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
 pub use file::{create, replace, sync_folder};
+pub use foreign::Foreign;
 pub use map::Mapped;
 
 /// The result of everything in this crate.

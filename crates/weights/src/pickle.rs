@@ -113,6 +113,11 @@ impl<'a> Pickle<'a> {
         Value { pickle: self, id }
     }
 
+    /// Every value, those too that the root does not lead to, in the order in which they were made.
+    pub fn values(&self) -> impl Iterator<Item = Value<'_, 'a>> {
+        (0..self.nodes.len() as u32).map(|index| self.value(Id(index)))
+    }
+
     /// The node at `id`, which is of this pickle.
     pub fn node(&self, id: Id) -> &Node<'a> {
         const NOTHING: &Node<'static> = &Node::None;

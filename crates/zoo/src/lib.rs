@@ -2,7 +2,7 @@
 //!
 //! [`open`] takes a run, a checkpoint or a file of any known format, says which AlexNet it holds and how that wants its
 //! images, and gives a [`Model`]: a net, its weights under our names, preprocessing, classes, and a [`Card`] that says where
-//! it is from. [`write`] is the way back. `weights` reads the formats and knows no networks; what their contents mean is
+//! it is from. [`write_safetensors`], [`write_torch`] are the way back. `weights` reads the formats and knows no networks; what their contents mean is
 //! known here.
 
 mod card;
@@ -15,6 +15,8 @@ mod identify;
 mod model;
 mod native;
 mod pictures;
+mod state_dict;
+mod write;
 
 pub use card::{Card, Origin, Trained};
 pub use error::Error;
@@ -22,6 +24,7 @@ pub use given::Given;
 pub use model::Model;
 pub use native::{is_checkpoint, is_run, saved};
 pub use pictures::Pictures;
+pub use write::{Names, write_safetensors, write_torch};
 
 use std::fs;
 use std::path::Path;
