@@ -338,7 +338,11 @@ fn no_flipped_byte_panics() {
         for position in (0..bytes.len()).filter(|position| *position < 300 || bytes.len() < 2500 || position % 37 == 0) {
             for flip in [1, 16, 128] {
                 hostile[position] ^= flip;
-                survives(&hostile);
+                if bytes.len() < 2500 {
+                    survives(&hostile);
+                } else {
+                    let _ = read(&hostile);
+                }
                 hostile[position] ^= flip;
             }
         }
