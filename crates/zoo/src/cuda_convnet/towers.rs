@@ -587,5 +587,4 @@ impl Piece<'_> {
 }
 
 #[cfg(test)]
-#[path = "towers_tests.rs"]
 mod tests;
