@@ -2,10 +2,12 @@
 //!
 //! A hostile file yields an error, never a panic or an allocation beyond the file's own size.
 
+pub mod caffemodel;
 mod digest;
 mod error;
 mod file;
 mod map;
+pub mod npy;
 pub mod protobuf;
 pub mod safetensors;
 

@@ -6,14 +6,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use net::{ParamSet, SharedTensor, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use crate::map::as_f32;
+use crate::map::values_of;
 use crate::{Error, Mapped, Result};
 
 /// Tensors with their names, in the file's order, and the header's free text.
@@ -80,28 +79,6 @@ pub fn shared(file: &Arc<Mapped>) -> Result<SharedContents> {
         tensors.push((name, SharedTensor { shape: info.shape.clone(), values: values_of(file, range) }));
     }
     Ok(tensors)
-}
-
-/// The values in a range of a mapped file.
-fn values_of(file: &Arc<Mapped>, range: Range<usize>) -> Arc<dyn AsRef<[f32]> + Send + Sync> {
-    let bytes = &file.bytes()[range.clone()];
-    match as_f32(bytes) {
-        Some(_) => Arc::new(Part { file: Arc::clone(file), range }),
-        None => Arc::new(bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect::<Vec<f32>>()),
-    }
-}
-
-/// Values that lie in a mapped file.
-struct Part {
-    file: Arc<Mapped>,
-    range: Range<usize>,
-}
-
-impl AsRef<[f32]> for Part {
-    fn as_ref(&self) -> &[f32] {
-        // The range was found readable when the part was made, and a map never moves.
-        as_f32(&self.file.bytes()[self.range.clone()]).unwrap_or_default()
-    }
 }
 
 /// The header, checked: the tensors fill the rest of the file exactly, so nothing read later exceeds the file.
