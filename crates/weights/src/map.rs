@@ -36,6 +36,16 @@ impl Mapped {
         Ok(Mapped { map, path: path.into() })
     }
 
+    /// Bytes that are in no file, for tests that read thousands of them.
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: &[u8]) -> std::sync::Arc<Mapped> {
+        // The system maps no empty piece of memory.
+        let mut map = memmap2::MmapMut::map_anon(bytes.len()).expect("memory");
+        map.copy_from_slice(bytes);
+        let map = map.make_read_only().expect("a map");
+        Arc::new(Mapped { map, path: PathBuf::from("bytes") })
+    }
+
     /// The file's path when it was opened.
     pub fn path(&self) -> &Path {
         &self.path

@@ -5,15 +5,18 @@
 //! it is from. [`write`] is the way back. `weights` reads the formats and knows no networks; what their contents mean is
 //! known here.
 
+mod caffe;
 mod card;
 mod classes;
 mod error;
 mod foreign;
 mod given;
 mod identify;
+mod mean;
 mod model;
 mod native;
 
+pub use caffe::write_caffe;
 pub use card::{Card, Origin, Trained};
 pub use error::Error;
 pub use given::Given;

@@ -128,10 +128,10 @@ fn rule_of(rule: &Rule) -> Writer {
     if let Some(test) = rule.test {
         out.int(1, i64::from(test));
     }
-    for &level in &rule.min_level {
+    if let Some(level) = rule.min_level {
         out.int(2, level);
     }
-    for &level in &rule.max_level {
+    if let Some(level) = rule.max_level {
         out.int(3, level);
     }
     if rule.stages {
@@ -142,13 +142,13 @@ fn rule_of(rule: &Rule) -> Writer {
 
 fn transform_of(transform: &Transform) -> Writer {
     let mut out = Writer::new();
-    for &scale in &transform.scale {
+    if let Some(scale) = transform.scale {
         out.float(1, scale);
     }
-    for &crop in &transform.crop {
+    if let Some(crop) = transform.crop {
         out.int(3, crop as i64);
     }
-    for file in &transform.mean_file {
+    if let Some(file) = &transform.mean_file {
         out.text(4, file);
     }
     for &value in &transform.mean_values {
