@@ -2,6 +2,7 @@
 //!
 //! A hostile file yields an error, never a panic or an allocation beyond the file's own size.
 
+pub mod caffemodel;
 pub mod cuda_convnet;
 mod digest;
 mod error;
@@ -11,6 +12,7 @@ mod foreign;
 mod map;
 #[cfg(test)]
 mod mutated;
+pub mod npy;
 pub mod pickle;
 pub mod protobuf;
 pub mod safetensors;

@@ -5,6 +5,7 @@
 //! it is from. [`write_safetensors`], [`write_torch`] are the way back. `weights` reads the formats and knows no networks; what their contents mean is
 //! known here.
 
+mod caffe;
 mod card;
 mod classes;
 mod cuda_convnet;
@@ -12,12 +13,14 @@ mod error;
 mod foreign;
 mod given;
 mod identify;
+mod mean;
 mod model;
 mod native;
 mod pictures;
 mod state_dict;
 mod write;
 
+pub use caffe::write_caffe;
 pub use card::{Card, Origin, Trained};
 pub use error::Error;
 pub use given::Given;
