@@ -10,6 +10,7 @@ mod foreign;
 mod map;
 #[cfg(test)]
 mod mutated;
+pub mod onnx;
 pub mod pickle;
 pub mod protobuf;
 pub mod safetensors;
