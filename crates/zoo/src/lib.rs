@@ -13,12 +13,14 @@ mod given;
 mod identify;
 mod model;
 mod native;
+mod pictures;
 
 pub use card::{Card, Origin, Trained};
 pub use error::Error;
 pub use given::Given;
 pub use model::Model;
 pub use native::{is_checkpoint, is_run, saved};
+pub use pictures::Pictures;
 
 use std::fs;
 use std::path::Path;
@@ -38,6 +40,10 @@ pub fn open(path: &Path, given: &Given, checks: Checks) -> Result<Model> {
     if let Some(saved) = native::saved(path, checks)? {
         given.refuse_for_checkpoints(path)?;
         return Model::of_checkpoint(saved);
+    }
+    if path.is_dir() {
+        // Says which file of a run is missing.
+        train::read_net(path)?;
     }
     let file = std::sync::Arc::new(Mapped::open(path)?);
     foreign::read(&file, given)?.into_model(&file, given)
