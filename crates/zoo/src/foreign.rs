@@ -42,7 +42,8 @@ struct Reader {
 }
 
 /// The formats that are read; the first one that recognises a file reads it.
-const READERS: &[Reader] = &[];
+const READERS: &[Reader] =
+    &[Reader { name: crate::onnx::FORMAT, recognises: weights::onnx::recognises, read: crate::onnx::read }];
 
 /// Recognises a file's format by its content, and reads it.
 ///

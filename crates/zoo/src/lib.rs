@@ -13,6 +13,7 @@ mod given;
 mod identify;
 mod model;
 mod native;
+mod onnx;
 mod pictures;
 
 pub use card::{Card, Origin, Trained};
@@ -20,6 +21,7 @@ pub use error::Error;
 pub use given::Given;
 pub use model::Model;
 pub use native::{is_checkpoint, is_run, saved};
+pub use onnx::{OnnxOptions, write_onnx};
 pub use pictures::Pictures;
 
 use std::fs;
