@@ -13,6 +13,7 @@ mod map;
 #[cfg(test)]
 mod mutated;
 pub mod npy;
+pub mod onnx;
 pub mod pickle;
 pub mod protobuf;
 pub mod safetensors;

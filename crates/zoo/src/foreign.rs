@@ -8,7 +8,7 @@ use net::{Net, SharedTensor};
 use train::Recipe;
 use weights::Mapped;
 
-use crate::{Card, Error, Given, Model, Origin, Result, caffe, classes, cuda_convnet, mean, state_dict};
+use crate::{Card, Error, Given, Model, Origin, Result, caffe, classes, cuda_convnet, mean, onnx, state_dict};
 
 /// What a format's reader found in a file.
 pub(crate) struct Foreign {
@@ -46,7 +46,8 @@ const READERS: &[Reader] = &[
     Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read },
     Reader { name: "PyTorch", recognises: weights::torch::recognises, read: state_dict::read_torch },
     Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
-    Reader { name: "Caffe's nets (.caffemodel)", recognises: caffe::recognises, read: caffe::read },
+    Reader { name: "Caffe", recognises: caffe::recognises, read: caffe::read },
+    Reader { name: onnx::FORMAT, recognises: weights::onnx::recognises, read: onnx::read },
 ];
 
 /// Recognises a file's format by its content, and reads it.

@@ -16,6 +16,7 @@ mod identify;
 mod mean;
 mod model;
 mod native;
+mod onnx;
 mod pictures;
 mod state_dict;
 mod write;
@@ -26,6 +27,7 @@ pub use error::Error;
 pub use given::Given;
 pub use model::Model;
 pub use native::{is_checkpoint, is_run, saved};
+pub use onnx::{OnnxOptions, write_onnx};
 pub use pictures::Pictures;
 pub use write::{Names, write_safetensors, write_torch};
 
