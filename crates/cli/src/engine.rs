@@ -18,7 +18,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// The CPU with `threads` threads, or one for each core, and the instruction set that the environment allows.
     pub(crate) fn new(threads: Option<usize>, precision: Precision) -> Result<Engine> {
-        Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), inspect: false, precision, convolutions: None } })
+        Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), precision, ..Options::default() } })
     }
 
     /// Plans and allocates. Memory that is not there is refused before: where the system promises more than it has, taking it
