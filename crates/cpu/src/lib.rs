@@ -4,6 +4,7 @@ mod arena;
 mod executor;
 mod isa;
 mod kernels;
+pub mod nearest;
 pub mod peaks;
 mod plan;
 mod threads;
