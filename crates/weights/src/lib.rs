@@ -4,13 +4,14 @@
 
 mod digest;
 mod error;
+pub mod features;
 mod file;
 mod map;
 pub mod safetensors;
 
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
-pub use file::{create, replace, sync_folder};
+pub use file::{Beside, create, replace, sync_folder};
 pub use map::Mapped;
 
 /// The result of everything in this crate.
