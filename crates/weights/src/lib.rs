@@ -6,6 +6,7 @@ pub mod caffemodel;
 pub mod cuda_convnet;
 mod digest;
 mod error;
+pub mod features;
 mod file;
 mod floats;
 mod foreign;
@@ -22,7 +23,7 @@ pub mod zip;
 
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
-pub use file::{create, replace, sync_folder};
+pub use file::{Beside, create, replace, sync_folder};
 pub use foreign::Foreign;
 pub use map::Mapped;
 
