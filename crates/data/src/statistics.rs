@@ -8,7 +8,7 @@ use net::Tensor;
 
 use crate::pipeline::luma;
 use crate::scratch::Scratch;
-use crate::{BadImage, BadImages, Channels, Error, Mean, Preprocessing, Result, Source, eigen, workers};
+use crate::{BadImage, BadImages, Channels, Error, Mean, Preprocessing, Result, Source, Std, eigen, workers};
 
 /// Means and colour statistics of the training images at their stored size, on the scale of 0 to 255.
 ///
@@ -274,6 +274,37 @@ impl Statistics {
         })
     }
 
+    /// Whether everything that `p` uses has been measured. Deviations and colours of zero count as not measured: files of other
+    /// programs may bring a mean alone.
+    pub fn suffice(&self, p: &Preprocessing) -> bool {
+        let c = p.planes();
+        let mean = match p.mean {
+            Mean::Image | Mean::ImageAtCrop => self.has_image() && self.side == p.stored,
+            Mean::Channels => self.mean.len() == c,
+            Mean::None | Mean::Values(_) => true,
+        };
+        mean && (p.std != Std::Channels || measured(&self.std)) && (p.colour_noise.is_none() || measured(&self.eigenvalues))
+    }
+
+    /// These statistics, and those of `other` where these have none: the mean, the deviations and the colours each as a whole.
+    pub fn or(self, other: Statistics) -> Statistics {
+        let (own_image, own_mean) = (self.has_image(), !self.mean.is_empty());
+        let (own_std, own_colours) = (measured(&self.std), measured(&self.eigenvalues));
+        Statistics {
+            images: if own_image || own_mean { self.images } else { other.images },
+            side: if own_image { self.side } else { other.side },
+            mean_image: if own_image { self.mean_image } else { other.mean_image },
+            mean: if own_mean { self.mean } else { other.mean },
+            std: if own_std { self.std } else { other.std },
+            eigenvalues: if own_colours { self.eigenvalues } else { other.eigenvalues },
+            eigenvectors: if own_colours { self.eigenvectors } else { other.eigenvectors },
+        }
+    }
+
+    fn has_image(&self) -> bool {
+        !self.mean_image.is_empty()
+    }
+
     /// Whether these statistics hold what `p` uses.
     pub(crate) fn check(&self, p: &Preprocessing) -> Result<()> {
         let c = p.planes();
@@ -287,6 +318,11 @@ impl Statistics {
         }
         Ok(())
     }
+}
+
+/// Whether there are values, and not all of them 0.
+fn measured(values: &[f32]) -> bool {
+    values.iter().any(|value| *value != 0.0)
 }
 
 /// What the tensors' names begin with.
