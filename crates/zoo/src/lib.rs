@@ -39,6 +39,10 @@ pub fn open(path: &Path, given: &Given, checks: Checks) -> Result<Model> {
         given.refuse_for_checkpoints(path)?;
         return Model::of_checkpoint(saved);
     }
+    if path.is_dir() {
+        // Says which file of a run is missing.
+        train::read_net(path)?;
+    }
     let file = std::sync::Arc::new(Mapped::open(path)?);
     foreign::read(&file, given)?.into_model(&file, given)
 }

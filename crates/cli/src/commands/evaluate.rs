@@ -9,8 +9,9 @@ use data::{Dataset, Views};
 use net::{Executor, Net, Precision};
 use report::{Console, Style, format};
 use serde_json::json;
-use train::checkpoint::{Checks, Manifest};
+use train::checkpoint::Checks;
 use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use zoo::Card;
 
 use crate::dataset::{self, Reading};
 use crate::engine::{self, Engine};
@@ -67,9 +68,8 @@ impl Evaluate {
         let engine = Engine::new(common.threads(), self.precision)?;
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
-        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
-        let classes = &saved.manifest().classes;
-        let source = dataset::validation_as(&dataset, classes)?;
+        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
+        let source = dataset::validation_as(&dataset, &model.card.classes)?;
         let mut console = Console::with_outputs(self.progress_style(common), Box::new(io::stderr()), Box::new(io::stderr()));
         dataset.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
         source.remark(pipeline.preprocessing()).iter().for_each(|remark| console.say(&format!("note: {remark}")));
@@ -82,9 +82,9 @@ impl Evaluate {
         let evaluation = result.ok_or_else(Failure::interrupted)?;
         evaluation.bad.iter().for_each(|image| console.warn(&format!("not counted: {}: {}", image.name, image.reason)));
         if let Some(folder) = &self.csv {
-            write_tables(folder, &evaluation, saved.manifest())?;
+            write_tables(folder, &evaluation, &model.card)?;
         }
-        let subject = Subject { checkpoint: saved.path(), net: executor.net(), dataset: &dataset };
+        let subject = Subject { checkpoint: &model.path, net: executor.net(), dataset: &dataset };
         terminal::print(&if self.json { json(&subject, &evaluation) } else { text(&subject, &evaluation) })
     }
 
@@ -138,8 +138,8 @@ fn json(subject: &Subject<'_>, evaluation: &Evaluation) -> String {
     format!("{result:#}\n")
 }
 
-fn write_tables(folder: &Path, evaluation: &Evaluation, manifest: &Manifest) -> Result<()> {
-    let Manifest { classes, words, .. } = manifest;
+fn write_tables(folder: &Path, evaluation: &Evaluation, card: &Card) -> Result<()> {
+    let Card { classes, words, .. } = card;
     fs::create_dir_all(folder).context(|| folder.display().to_string())?;
     for (name, table) in
         [("per-class.csv", evaluation.per_class_csv(classes, words)), ("confusion.csv", evaluation.confusion_csv(classes))]

@@ -10,7 +10,8 @@ use data::{BadImages, Content, Dataset, EvalLoader, LoaderOptions, Source, Views
 use net::{Executor, Precision};
 use report::format;
 use serde_json::json;
-use train::checkpoint::{Checks, Manifest};
+use train::checkpoint::Checks;
+use zoo::Card;
 
 use crate::dataset::{self, titled};
 use crate::engine::{self, Engine};
@@ -54,8 +55,8 @@ impl Predict {
         let inputs = Arc::new(Inputs::new(&self.images, !self.no_exif_rotation)?);
         let engine = Engine::new(common.threads(), self.precision)?;
         let batch = inputs.len().min(self.batch.into());
-        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference)?;
-        let Manifest { classes, words, .. } = saved.manifest();
+        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference)?;
+        let Card { classes, words, .. } = &model.card;
         let options =
             LoaderOptions { batch: executor.capacity(), threads: engine.threads(), slots: 3, seed: 0, bad: BadImages::Skip };
         let mut loader = EvalLoader::start(Arc::<Inputs>::clone(&inputs), pipeline, Views::Centre, options);
