@@ -98,7 +98,10 @@ fn of_layer(trained: &Trained<'_>, net: &Net, index: usize) -> Option<Vec<Shared
     let params = net.params().iter().filter(|param| param.layer == index);
     let find = |param: &net::ParamInfo| {
         let named = trained.weights.iter().find(|(name, _)| *name == param.name);
-        named.map(|(_, tensor)| tensor).filter(|tensor| tensor.shape == param.shape && tensor.data().len() == param.len()).cloned()
+        named
+            .map(|(_, tensor)| tensor)
+            .filter(|tensor| tensor.shape == param.shape && tensor.data().len() == param.len())
+            .cloned()
     };
     params.map(find).collect()
 }
