@@ -344,3 +344,53 @@ fn judge(mut failed: Vec<(usize, Error)>, policy: BadImages) -> Result<Vec<BadIm
     }
     Ok(skipped)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ColourNoise;
+
+    #[test]
+    fn what_is_missing_comes_from_the_others_and_the_rest_stays() {
+        let noisy = Preprocessing { stored: 2, ..Preprocessing::default() };
+        let quiet = Preprocessing { colour_noise: None, ..noisy.clone() };
+        let full = Statistics::made_up(&noisy);
+        let other = Statistics { images: 9, mean_image: vec![1.0; 12], mean: vec![1.0; 3], std: vec![2.0; 3], ..full.clone() };
+        let other = Statistics { eigenvalues: vec![3.0; 3], ..other };
+        assert!(full.suffice(&noisy) && full.clone().or(other.clone()) == full);
+        assert_eq!(Statistics::default().or(other.clone()), other);
+        // A mean image alone, without deviations and colours.
+        let bare = Statistics { std: vec![0.0; 3], eigenvalues: vec![0.0; 3], ..full.clone() };
+        assert!(bare.suffice(&quiet) && !bare.suffice(&noisy));
+        assert!(!bare.suffice(&Preprocessing { std: Std::Channels, ..quiet.clone() }));
+        assert!(!bare.suffice(&Preprocessing { stored: 3, ..quiet.clone() }), "the mean image is of another size");
+        let both = bare.or(other.clone());
+        assert_eq!((both.images, &both.mean_image, &both.mean), (1, &full.mean_image, &full.mean));
+        assert_eq!((both.std, both.eigenvalues), (other.std, other.eigenvalues));
+        // Given values need nothing, and noise needs colours all the same.
+        let given = Preprocessing { mean: Mean::Values([1.0; 3]), ..quiet };
+        assert!(Statistics::default().suffice(&given));
+        let noise = Some(ColourNoise::default());
+        assert!(!Statistics::default().suffice(&Preprocessing { colour_noise: noise, ..given }));
+    }
+
+    #[test]
+    fn a_trained_nets_preprocessing_is_augmented_as_another() {
+        let own = Preprocessing {
+            stored: 32,
+            fit: crate::Fit::Warp,
+            mean: Mean::Values([1.0, 2.0, 3.0]),
+            std: Std::Values([4.0; 3]),
+            channels: Channels::Bgr,
+            flip: false,
+            ..Preprocessing::default()
+        };
+        let other = Preprocessing { crop_group: 32, colour_noise: None, order: crate::Order::Once, ..Preprocessing::default() };
+        let found = own.augmented_as(&other);
+        assert_eq!(
+            found,
+            Preprocessing { crop_group: 32, colour_noise: None, order: crate::Order::Once, flip: true, ..own.clone() }
+        );
+        assert_eq!((own.augmented_as(&own), found.augmented_as(&own)), (own.clone(), own));
+    }
+}
