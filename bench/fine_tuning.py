@@ -71,7 +71,9 @@ def two(o, size, seed):
 def recipe(o):
     """The recipe `fine-tune` for the net's images, evaluating and keeping at the end alone."""
     text = subprocess.run([o.alexnet, "recipe", "fine-tune"], check=True, capture_output=True, text=True).stdout
-    text = text.replace("stored = 256", "stored = 32").replace("every_epochs = 1", "every_epochs = 0")
+    own = subprocess.run([o.alexnet, "recipe", o.net], check=True, capture_output=True, text=True).stdout
+    stored = next(line for line in own.splitlines() if line.startswith("stored = "))
+    text = text.replace("stored = 256", stored).replace("every_epochs = 1", "every_epochs = 0")
     path = o.out / "recipe.toml"
     path.write_text(text)
     return path
