@@ -3,10 +3,12 @@
 
 mod skip;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use cpu::Options;
+use data::{Preprocessing, Statistics};
 use net::{Batch, Executor, Mode, Tensor};
 use train::checkpoint::Checks;
 use zoo::{Given, Model, Names, write_safetensors, write_torch};
@@ -84,4 +86,36 @@ fn nets_go_to_pytorch_and_back() {
         assert_eq!((&back.card, &back.net), (&model.card, &model.net));
         assert!(back.weights.iter().zip(&model.weights).all(|(a, b)| a.0 == b.0 && a.1.data() == b.1.data()));
     }
+}
+
+/// A net with a mean image beside it, which PyTorch passes over.
+#[test]
+fn state_dicts_with_statistics_are_read_by_pytorch() {
+    if let Some(reason) = missing() {
+        return skip::skip(&reason);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (folder.path().join("net.pth"), folder.path().join("net.safetensors"));
+    let net = net::Net::preset("scenes").unwrap();
+    let params = net.initial_params(3);
+    let preprocessing = Preprocessing { stored: 48, colour_noise: None, ..Preprocessing::default() };
+    let statistics = Statistics::made_up(&preprocessing);
+    let card = serde_json::json!({
+        "format": 1, "version": "0", "revision": "", "net": net.to_toml(), "variant": net::Variant::of(&net),
+        "preprocessing": preprocessing, "classes": (0..net.classes()).map(|class| class.to_string()).collect::<Vec<_>>(),
+    });
+    let tensors = statistics.to_tensors();
+    let all: Vec<_> = params.iter().chain(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))).collect();
+    weights::safetensors::write(&packed, &all, &BTreeMap::from([("alexnet".to_string(), card.to_string())])).unwrap();
+    let model = zoo::open(&packed, &Given::default(), Checks::All).unwrap();
+    assert_eq!(model.statistics, statistics);
+    write_torch(&model, &path, Names::Ours).unwrap();
+    let said = run(&[Path::new("list"), folder.path(), &path]);
+    for (line, (name, tensor)) in said.lines().zip(params.iter()) {
+        let (head, sum) = line.rsplit_once(' ').unwrap();
+        assert_eq!(head, format!("{name} {:?}", tensor.shape));
+        let expected: f64 = tensor.data.iter().map(|value| f64::from(*value)).sum();
+        assert!((sum.parse::<f64>().unwrap() - expected).abs() < 1e-9, "{line}, expected {expected}");
+    }
+    assert_eq!(said.lines().count(), net.params().len());
 }

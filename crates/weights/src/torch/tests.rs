@@ -206,6 +206,17 @@ fn tensors_stay_within_their_storages() {
     assert!(error.contains("tensor `w`: there is no storage `0`"), "{error}");
 }
 
+/// Python 2 makes an ordered dictionary of a list of lists, and its strings are bytes.
+#[test]
+fn dictionaries_of_python_2_are_read() {
+    let tensor = tensor("FloatStorage", 2, 0, &[2], &[1]);
+    let pickle = [b"\x80\x02}U\x05modelccollections\nOrderedDict\n](](U\x01w", &tensor[..], b"ee\x85Rs."].concat();
+    let found =
+        read_of(&archive(&[("a/data.pkl", &pickle), ("a/data/0", &[1.0f32, 2.0].map(f32::to_le_bytes).concat())])).unwrap();
+    assert_eq!((found.tensors[0].0.as_str(), found.tensors[0].1.data()), ("w", &[1.0, 2.0][..]));
+    assert_eq!(found.notes, ["the parameters were found under `model`"]);
+}
+
 /// A few bytes of pickle for each view of one storage: its copies must not add up.
 #[test]
 fn copies_do_not_exceed_a_small_multiple_of_the_file() {

@@ -2,6 +2,7 @@
 
     pytorch.py make FOLDER         nets with random weights, saved in every form, and what they say of random images
     pytorch.py check FOLDER FILE   what torchvision's alexnet says of them with the state dict in FILE, which has to fit exactly
+    pytorch.py list FOLDER FILE    what is in the state dict in FILE, a tensor a line: name, sizes, sum
 
 Prints, for `check`, the largest difference of a probability.
 """
@@ -75,7 +76,12 @@ def check(folder, file):
     print((answers(model, said["images"]) - said["probabilities"]).abs().max().item())
 
 
+def listed(_, file):
+    for name, tensor in torch.load(file).items():
+        print(name, list(tensor.shape), tensor.double().sum().item())
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     command, folder, *rest = sys.argv[1:]
-    {"make": make, "check": check}[command](pathlib.Path(folder), *map(pathlib.Path, rest))
+    {"make": make, "check": check, "list": listed}[command](pathlib.Path(folder), *map(pathlib.Path, rest))
