@@ -55,13 +55,17 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
         widen(&mut names, rest);
         let reads = |layer: &&Layer| layer.bottoms.iter().any(|bottom| names.contains(bottom.as_str()));
         let counts = |layer: &&Layer| reads(layer) && layer.kind != "Split" && !looks(layer);
-        let Some(at) = rest.iter().position(|layer| counts(layer)) else { return Ok(chain) };
+        let Some(at) = rest.iter().position(|layer| counts(layer)) else {
+            // The loss of training is gone in testing, but says what the scores are.
+            chain.softmax = contents.layers.iter().any(|layer| ends(layer) && reads(&layer));
+            return whole(chain, &there);
+        };
         let layer = rest[at];
         rest = &rest[at + 1..];
         if ends(layer) {
             chain.layers.push(layer);
             chain.softmax = true;
-            return Ok(chain);
+            return whole(chain, &there);
         }
         let ([bottom], [top]) = (&layer.bottoms[..], &layer.tops[..]) else {
             let (bottoms, tops) = (layer.bottoms.len(), layer.tops.len());
@@ -80,6 +84,15 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
         }
         chain.layers.push(layer);
         names = HashSet::from([top.as_str()]);
+    }
+}
+
+/// The chain, if all weights are on it.
+fn whole<'a>(chain: Chain<'a>, there: &[&'a Layer]) -> Result<Chain<'a>, String> {
+    let on_it = |layer: &&Layer| chain.layers.iter().any(|other| std::ptr::eq(*other, *layer));
+    match there.iter().find(|layer| !layer.blobs.is_empty() && !on_it(layer)) {
+        Some(layer) => Err(format!("layer `{}` has weights, but is not on the chain from data to scores", layer.name)),
+        None => Ok(chain),
     }
 }
 

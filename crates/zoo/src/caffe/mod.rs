@@ -84,6 +84,9 @@ fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> 
         Some((layer, _)) => named(layer, message),
         None => unknown(path, message),
     })?;
+    if !matches!(net.input().c, 1 | 3) {
+        return Err(unknown(path, format!("it reads {} maps, which is neither grey nor colour", net.input().c)));
+    }
     if let Some(name) = preferred {
         refuse_another(path, &net, name)?;
     }
