@@ -168,11 +168,8 @@ fn what_goes_out_comes_back_bit_for_bit() {
 #[test]
 fn what_goes_out_says_the_same_to_others() {
     let folder = tempfile::tempdir().unwrap();
-    let plain = ["caffe", "caffenet", "torchvision", "owt", "onnx-bvlc", "d2l", "cifar-80sec", "cifar-18pct"];
-    for net in expressible().into_iter().filter(|net| plain.contains(&net.name())) {
-        // `owt` scales in testing: its factors are checked where a judge has them.
-        let layers = net.layers().iter().filter(|layer| !matches!(layer.op, Op::Dropout(_))).cloned().collect();
-        let net = Net::new(net.name(), net.input(), layers).unwrap();
+    // Towers are slices, and those are no chain.
+    for net in expressible().into_iter().filter(|net| net.name() != "alexnet-2012") {
         let channels = if net.input().c == 1 { Channels::Grey } else { Channels::Bgr };
         let model = model_of(&net, channels, Mean::None);
         let path = folder.path().join("x.caffemodel");
@@ -186,7 +183,9 @@ fn what_goes_out_says_the_same_to_others() {
         let pixels: Vec<f32> = (0..net.input().len()).map(|i| draw.uniform(i as u32) as f32 * 200.0 - 100.0).collect();
         let (a, b) = (probabilities(&model, pixels.clone()), probabilities(&found, pixels));
         let distance = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(distance < 1e-12, "{}: {distance}", net.name());
+        // Caffe's numbers are f32: where a factor is one, its roundoff is seen.
+        let exact = ["caffe", "caffenet", "torchvision", "onnx-bvlc", "d2l"].contains(&net.name());
+        assert!(distance < if exact { 1e-12 } else { 1e-7 }, "{}: {distance}", net.name());
     }
 }
 

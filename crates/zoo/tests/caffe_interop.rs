@@ -43,24 +43,43 @@ fn model_of(net: &Net, channels: Channels) -> Model {
     Model { path: "none".into(), net: net.clone(), weights, statistics, card, notes: Vec::new(), checkpoint: None }
 }
 
-fn ours(model: &Model, pixels: &[f32]) -> Vec<f64> {
+/// What the softmax makes probabilities of.
+fn scores(model: &Model, pixels: &[f32]) -> Vec<f64> {
     let mut engine = reference::prepare(&model.net, 1, Mode::Infer);
     let tensor = |shared: &SharedTensor| Tensor { shape: shared.shape.clone(), data: shared.data().to_vec() };
     let params = model.weights.iter().map(|(name, shared)| (name.clone(), tensor(shared))).collect();
     engine.load(Kind::Weights, &ParamSet::new(params)).unwrap();
     engine.run(pixels.iter().map(|&x| f64::from(x)).collect(), reference::Pass::Test);
-    engine.output_of(model.net.layers().len() - 1).to_vec()
+    engine.input_of(model.net.layers().len() - 1).to_vec()
 }
 
-/// Whole presets of Caffe's, and others that are rewritten: a window with zeros (`alexnet`, `owt`), towers
-/// (`alexnet-2012` without its normalisation within maps, which OpenCV defines in its own way), factors instead of dropout.
+fn softmax(scores: &[f64]) -> Vec<f64> {
+    let most = scores.iter().copied().fold(f64::MIN, f64::max);
+    let exponentials: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.iter().map(|e| e / sum).collect()
+}
+
+/// Scales the last linear layer so that no class takes everything: f32 is compared where it is precise.
+fn tempered(mut model: Model, pixels: &[f32]) -> Model {
+    let scores = scores(&model, pixels);
+    let factor = (2.0 / scores.iter().fold(0.0f64, |most, score| most.max(score.abs()))) as f32;
+    let first = model.weights.len() - 2;
+    for (_, tensor) in &mut model.weights[first..] {
+        tensor.values = Arc::new(tensor.data().iter().map(|value| value * factor).collect::<Vec<f32>>());
+    }
+    model
+}
+
+/// Whole presets of Caffe's, and others that are rewritten: a window with zeros (`alexnet`, `owt`), towers and normalisation
+/// within a map (`alexnet-2012`), factors instead of dropout and of a normalisation's k. OpenCV does not know Caffe's
+/// `round_mode`, so those that need it are not among them.
 fn models() -> Vec<Model> {
     let mut models: Vec<Model> =
         ["caffe", "caffenet"].iter().map(|name| model_of(&Net::preset(name).unwrap(), Channels::Bgr)).collect();
-    for name in ["alexnet", "alexnet-2012", "owt", "torchvision", "onnx-bvlc", "cifar-80sec"] {
+    for name in ["alexnet", "alexnet-2012", "owt", "torchvision", "cifar-18pct"] {
         let net = Net::preset(name).unwrap();
         let mut layers = net.layers().to_vec();
-        layers.retain(|layer| !matches!(layer.op, Op::LrnWithin(_)));
         if !name.starts_with("cifar") {
             for layer in &mut layers {
                 match &mut layer.op {
@@ -114,20 +133,24 @@ fn opencv_gives_the_same_probabilities() {
         let (name, input) = (model.net.name().to_string(), model.net.input());
         let draw = Stream::new(23, Purpose::Crop, 0, 0, 0);
         let pixels: Vec<f32> = (0..input.len()).map(|i| (draw.uniform(i as u32) * 256.0 - 128.0) as f32).collect();
+        let model = tempered(model, &pixels);
         write(folder.path(), &model, &pixels);
         let output = run(folder.path(), &[&name]).unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let bytes = fs::read(folder.path().join(format!("{name}.output"))).unwrap();
         let theirs: Vec<f32> = bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect();
-        let ours = ours(&model, &pixels);
+        let ours = softmax(&scores(&model, &pixels));
         let distance = ours.iter().zip(&theirs).map(|(a, &b)| (a - f64::from(b)).abs()).fold(0.0, f64::max);
         let (most, least) = ours.iter().fold((0.0f64, 1.0f64), |(most, least), &p| (most.max(p), least.min(p)));
         assert_eq!(ours.len(), theirs.len(), "{name}");
         assert!(distance <= BOUND, "{name}: {distance} apart; probabilities are {least} to {most}");
         // Probabilities that are all alike would agree whatever was read.
         assert!(most > 1.5 * least, "{name}: {least} to {most}");
-        let scales =
-            model.net.layers().iter().any(|layer| matches!(&layer.op, Op::Dropout(d) if d.scaling == DropoutScaling::Test));
+        let scales = model.net.layers().iter().any(|layer| match &layer.op {
+            Op::Dropout(dropout) => dropout.scaling == DropoutScaling::Test,
+            Op::Lrn(lrn) => lrn.k != 1.0,
+            _ => false,
+        });
         let text = fs::read_to_string(folder.path().join(format!("{name}.prototxt"))).unwrap();
         assert_eq!(text.contains("\"Power\""), scales, "{name}");
     }
