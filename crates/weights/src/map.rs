@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use memmap2::Mmap;
 
@@ -36,14 +35,12 @@ impl Mapped {
         Ok(Mapped { map, path: path.into() })
     }
 
-    /// Bytes that are in no file, for tests that read thousands of them.
+    /// As if a file of these bytes, called `file`, had been opened.
     #[cfg(test)]
     pub(crate) fn of_bytes(bytes: &[u8]) -> std::sync::Arc<Mapped> {
-        // The system maps no empty piece of memory.
-        let mut map = memmap2::MmapMut::map_anon(bytes.len()).expect("memory");
+        let mut map = memmap2::MmapMut::map_anon(bytes.len()).unwrap();
         map.copy_from_slice(bytes);
-        let map = map.make_read_only().expect("a map");
-        Arc::new(Mapped { map, path: PathBuf::from("bytes") })
+        std::sync::Arc::new(Mapped { map: map.make_read_only().unwrap(), path: "file".into() })
     }
 
     /// The file's path when it was opened.
@@ -78,28 +75,6 @@ pub(crate) fn as_f32(bytes: &[u8]) -> Option<&[f32]> {
     // SAFETY: every pattern of bits is an f32.
     let (before, values, behind) = unsafe { bytes.align_to::<f32>() };
     (cfg!(target_endian = "little") && before.is_empty() && behind.is_empty()).then_some(values)
-}
-
-/// The little-endian f32 values in a range of a mapped file: where they lie, or copied where the machine cannot read them there.
-pub(crate) fn values_of(file: &Arc<Mapped>, range: Range<usize>) -> Arc<dyn AsRef<[f32]> + Send + Sync> {
-    let bytes = &file.bytes()[range.clone()];
-    match as_f32(bytes) {
-        Some(_) => Arc::new(Part { file: Arc::clone(file), range }),
-        None => Arc::new(bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect::<Vec<f32>>()),
-    }
-}
-
-/// Values that lie in a mapped file.
-struct Part {
-    file: Arc<Mapped>,
-    range: Range<usize>,
-}
-
-impl AsRef<[f32]> for Part {
-    fn as_ref(&self) -> &[f32] {
-        // The range was found readable when the part was made, and a map never moves.
-        as_f32(&self.file.bytes()[self.range.clone()]).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use net::{Net, SharedTensor};
 use train::Recipe;
 use weights::Mapped;
 
-use crate::{Card, Error, Given, Model, Origin, Result, caffe, classes, mean};
+use crate::{Card, Error, Given, Model, Origin, Result, caffe, classes, cuda_convnet, mean, onnx, state_dict};
 
 /// What a format's reader found in a file.
 pub(crate) struct Foreign {
@@ -42,7 +42,13 @@ struct Reader {
 }
 
 /// The formats that are read; the first one that recognises a file reads it.
-const READERS: &[Reader] = &[Reader { name: "Caffe's nets (.caffemodel)", recognises: caffe::recognises, read: caffe::read }];
+const READERS: &[Reader] = &[
+    Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read },
+    Reader { name: "PyTorch", recognises: weights::torch::recognises, read: state_dict::read_torch },
+    Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
+    Reader { name: "Caffe", recognises: caffe::recognises, read: caffe::read },
+    Reader { name: onnx::FORMAT, recognises: weights::onnx::recognises, read: onnx::read },
+];
 
 /// Recognises a file's format by its content, and reads it.
 ///

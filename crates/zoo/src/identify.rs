@@ -62,7 +62,7 @@ pub(crate) fn choose(path: &std::path::Path, candidates: Vec<Net>, named: Option
             true => format!("`{}` has not the parameters of `{name}`, nor of any other preset", path.display()),
             false => format!("`{}` has the parameters of {}, not of `{name}`", path.display(), names(&candidates)),
         };
-        return find(name).ok_or_else(|| Error::Given { option: "--net", message: message() });
+        return find(name).ok_or_else(|| Error::Given { option: "--preset", message: message() });
     }
     if let Some(net) = usual.iter().find_map(|name| find(name)) {
         return Ok(net);

@@ -7,7 +7,8 @@ use net::SharedTensor;
 
 use super::settings::{TRANSFORMS, field_of, kind_of_number, kind_of_oldest, read as read_settings, read_oldest, shape_of, size};
 use super::{Contents, EXTRA, Layer, MOST_ITEMS, Rule, Settings, TEXT, Transform};
-use crate::map::{Mapped, values_of};
+use crate::Mapped;
+use crate::floats::Float;
 use crate::protobuf::{Fault, Message, Value};
 use crate::{Error, Result};
 
@@ -223,7 +224,7 @@ impl Reader<'_> {
             Arc::new(doubles.into_iter().map(|value| value as f32).collect::<Vec<f32>>())
         } else if let Some(bytes) = together {
             let start = bytes.as_ptr() as usize - self.file.bytes().as_ptr() as usize;
-            values_of(self.file, start..start + bytes.len())
+            Float::F32.share(self.file, start..start + bytes.len())
         } else {
             Arc::new(floats)
         };
