@@ -23,7 +23,7 @@ use std::sync::Arc;
 use data::{Channels, LabelOrder, Mean, Preprocessing, Std};
 use net::{AvgPool, Conv, DropoutScaling, MaxPool, Net, Op, Variant};
 use weights::Mapped;
-use weights::onnx::Model;
+use weights::onnx::{Model, in_one_line};
 
 use crate::foreign::{Foreign, usual_preprocessing};
 use crate::{Error, Given, Result, identify};
@@ -46,7 +46,7 @@ pub(crate) fn read(file: &Arc<Mapped>, given: &Given) -> Result<Foreign> {
         return Ok(own);
     }
     let fault = |wrong| match wrong {
-        Wrong::Net(message) => Error::UnknownNet { path: file.path().into(), message },
+        Wrong::Net(message) => Error::UnknownNet { path: file.path().into(), message: in_one_line(&message) },
         Wrong::File(error) => error.into(),
     };
     let chain = chain::of_model(&model).map_err(fault)?;
@@ -62,7 +62,7 @@ pub(crate) fn read(file: &Arc<Mapped>, given: &Given) -> Result<Foreign> {
         Fault::Other(error) => error,
     })?;
     let weights = net.params().iter().map(|param| param.name.clone()).zip(chain.params.into_iter().flatten()).collect();
-    let classes = model.text(CLASSES).map(|text| text.lines().map(str::to_string).collect()).unwrap_or_default();
+    let classes = model.text(CLASSES).map(|text| text.lines().map(name_of_line).collect()).unwrap_or_default();
     Ok(Foreign {
         format: FORMAT,
         net,
@@ -74,6 +74,11 @@ pub(crate) fn read(file: &Arc<Mapped>, given: &Given) -> Result<Foreign> {
         classes,
         notes,
     })
+}
+
+/// The name in a line of a list of classes: what stands before a tab.
+fn name_of_line(line: &str) -> String {
+    line.split('\t').next().unwrap_or_default().to_string()
 }
 
 /// Checks that a file holds the preset that the user says it holds.
