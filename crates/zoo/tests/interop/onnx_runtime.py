@@ -1,8 +1,7 @@
 """What onnxruntime says of our files, and PyTorch's own files for us.
 
-onnx_runtime.py run FOLDER      for each NAME.onnx there: checks it, gives it NAME.input (bytes or f32, as the model takes), writes NAME.output
-onnx_runtime.py export FOLDER   torchvision's alexnet with weights of seed 0 as NAME.onnx by both exporters; `input` and `output`, its
-                        probabilities
+onnx_runtime.py run FOLDER     for each NAME.onnx: checks it, gives it NAME.input (bytes or f32), writes NAME.output
+onnx_runtime.py export FOLDER  torchvision's alexnet with weights of seed 0 by both exporters; `input`, and `output`: its probabilities
 """
 
 import contextlib
