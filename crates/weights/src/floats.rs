@@ -43,9 +43,13 @@ impl Float {
 
     /// The number at `index` of `bytes`; `None` beyond their end.
     pub(crate) fn get(self, bytes: &[u8], index: usize) -> Option<f32> {
-        let start = index.checked_mul(self.bytes())?;
-        let one = bytes.get(start..start.checked_add(self.bytes())?)?;
-        self.read(one).first().copied()
+        let rest = bytes.get(index.checked_mul(self.bytes())?..)?;
+        Some(match self {
+            Float::F16 => of_f16(u16::from_le_bytes(*rest.first_chunk()?)),
+            Float::Bf16 => of_bf16(u16::from_le_bytes(*rest.first_chunk()?)),
+            Float::F32 => f32::from_le_bytes(*rest.first_chunk()?),
+            Float::F64 => f64::from_le_bytes(*rest.first_chunk()?) as f32,
+        })
     }
 
     /// The numbers in a range of a mapped file: f32 where they lie, if the machine can read them there; else copies.

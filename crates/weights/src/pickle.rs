@@ -26,7 +26,7 @@ pub use numpy::{Array, Kind};
 pub use value::Value;
 
 /// Where a node is in its pickle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u32);
 
 /// One value.
@@ -111,6 +111,11 @@ impl<'a> Pickle<'a> {
     /// The value at `id`, which is of this pickle.
     pub fn value(&self, id: Id) -> Value<'_, 'a> {
         Value { pickle: self, id }
+    }
+
+    /// Every value, those too that the root does not lead to, in the order in which they were made.
+    pub fn values(&self) -> impl Iterator<Item = Value<'_, 'a>> {
+        (0..self.nodes.len() as u32).map(|index| self.value(Id(index)))
     }
 
     /// The node at `id`, which is of this pickle.

@@ -24,7 +24,7 @@ pub type SharedContents = Vec<(String, SharedTensor)>;
 /// The longest header that the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 /// The header's key for free text.
-const METADATA: &str = "__metadata__";
+pub(crate) const METADATA: &str = "__metadata__";
 /// Values converted at a time, so that a write needs no second copy of a tensor.
 const CHUNK: usize = 1 << 14;
 
@@ -34,23 +34,35 @@ const CHUNK: usize = 1 << 14;
 /// Names the file and what is wrong: cut off, too long, not JSON, offsets that overlap, a type other than f32.
 pub fn read(path: &Path) -> Result<Contents> {
     let fault = |source| Error::io("read", path, source);
-    let format = |message: String| unusable(path, message);
     let file = File::open(path).map_err(fault)?;
     let file_bytes = file.metadata().map_err(fault)?.len();
-    let mut reader = BufReader::with_capacity(1 << 18, file);
-    let header = read_header(&mut reader, file_bytes, &format, &fault)?;
+    read_from(&mut BufReader::with_capacity(1 << 18, file), file_bytes, path)
+}
+
+/// As [`read`], of a safetensors file that lies within the file at `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within(path: &Path, bytes: &[u8]) -> Result<Contents> {
+    read_from(&mut &*bytes, bytes.len() as u64, path)
+}
+
+fn read_from(reader: &mut impl Read, file_bytes: u64, path: &Path) -> Result<Contents> {
+    let fault = |source| Error::io("read", path, source);
+    let format = |message: String| unusable(path, message);
+    let header = read_header(reader, file_bytes, &format, &fault)?;
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
         check_type(&name, info).map_err(format)?;
-        let data = read_values(&mut reader, info.shape.iter().product(), &format, &fault)?;
+        let data = read_values(reader, info.shape.iter().product(), &format, &fault)?;
         tensors.push((name, Tensor { shape: info.shape.clone(), data }));
     }
     let text = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((tensors, text))
 }
 
-fn unusable(path: &Path, message: String) -> Error {
+pub(crate) fn unusable(path: &Path, message: String) -> Error {
     Error::Format { path: path.into(), format: "safetensors", message }
 }
 
@@ -123,7 +135,7 @@ fn tensor_of(file: &Arc<Mapped>, start: usize, info: &TensorInfo, float: Float) 
 }
 
 /// The header, checked: the tensors fill the rest of the file exactly, so nothing read later exceeds the file.
-fn read_header(
+pub(crate) fn read_header(
     reader: &mut impl Read,
     file_bytes: u64,
     format: &dyn Fn(String) -> Error,
