@@ -108,18 +108,18 @@ fn of_array(shape: &[usize], values: &[f32]) -> Result<Found, String> {
         return Err("it has values that are not finite".into());
     }
     let channels = |c: usize| c == 1 || c == 3;
-    let (c, h, w, at): (usize, usize, usize, fn([usize; 3], [usize; 3]) -> usize) = match *shape {
-        [c] if channels(c) => (c, 1, 1, |_, [c, _, _]| c),
-        [c, h, w] if channels(c) => (c, h, w, |[_, h, w], [c, y, x]| (c * h + y) * w + x),
-        [h, w, c] if channels(c) => (c, h, w, |[_, w, n], [c, y, x]| (y * w + x) * n + c),
+    // Sizes, and the distances of channels, rows and columns.
+    let ([c, h, w], steps) = match *shape {
+        [c] if channels(c) => ([c, 1, 1], [1, 1, 1]),
+        [c, h, w] if channels(c) => ([c, h, w], [h * w, w, 1]),
+        [h, w, c] if channels(c) => ([c, h, w], [1, w * c, c]),
         _ => return Err(format!("shape {shape:?} is no image of one or three channels")),
     };
     if h == 0 || w == 0 {
         return Err(format!("shape {shape:?} has no pixels"));
     }
-    let sizes = if let [a, b, c] = *shape { [a, b, c] } else { [c, 1, 1] };
     let places = (0..c).rev().flat_map(|ch| (0..h).flat_map(move |y| (0..w).map(move |x| [ch, y, x])));
-    let values = places.map(|place| values[at(sizes, place)]).collect();
+    let values = places.map(|[ch, y, x]| values[ch * steps[0] + y * steps[1] + x * steps[2]]).collect();
     Ok(Found::Image { c, h, w, values })
 }
 
