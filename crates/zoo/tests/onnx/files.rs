@@ -170,7 +170,7 @@ fn what_is_no_alexnet_is_refused_by_node_and_op() {
         (one_op("Flatten", &["x"], &[("axis", Int(2))]), "flattens from axis 2, which mixes images"),
         (one_op("Gemm", &["x", "w"], &[]), "reads maps of 3×4×4, where one row for each image is expected"),
         (one_op("Add", &["x", "x"], &[]), "read only as a constant"),
-        (one_op("Sub", &["x", "image"], &[]), "more than one value for each map"),
+        (one_op("Mul", &["x", "image"], &[]), "more than one value for each map"),
         (one_op("Softmax", &["x"], &[]), "(Softmax) is along axis -1, not over all values of an image"),
         (one_op("Dropout", &["x", "three"], &[]), "has no single rate"),
         (

@@ -9,7 +9,7 @@ use weights::Mapped;
 use weights::onnx;
 use zoo::{Model, OnnxOptions, write_onnx};
 
-use super::{made, open};
+use super::{made, open, probabilities, runtime::prepared};
 
 /// Writes a model and reads it again.
 fn back(model: &Model, path: &Path, preprocessing: bool) -> Model {
@@ -121,6 +121,26 @@ fn full_graphs_say_which_preset_they_are() {
     }
 }
 
+/// What a graph does to bytes before its first layer is read as the net's preprocessing: a mean colour, a mean image, deviations,
+/// colours in the opposite order.
+#[test]
+fn pixels_that_a_graph_prepares_are_prepared_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.onnx");
+    for name in ["torchvision", "caffe", "alexnet", "scenes"] {
+        let model = made::cut(name);
+        write_onnx(&model, &path, &OnnxOptions { preprocessing: true }).unwrap();
+        without_card(&path);
+        let read = open(&path).unwrap();
+        let bytes = made::numbers(21, 2 * model.net.input().len(), 128.0).iter().map(|x| (x + 128.0) as u8).collect::<Vec<_>>();
+        assert_eq!(prepared(&model, &bytes), prepared(&read, &bytes), "{name}: {:?}", read.notes);
+        assert_eq!(read.card.preprocessing.channels, model.card.preprocessing.channels, "{name}");
+        let pixels = prepared(&model, &bytes);
+        assert_eq!(probabilities(&model, &pixels), probabilities(&read, &pixels), "{name}");
+        assert!(read.notes.iter().any(|note| note.contains("normalises its pixels, which it takes from 0 to 255")));
+    }
+}
+
 #[test]
 fn a_changed_graph_counts_more_than_its_card() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,6 +176,18 @@ fn what_a_file_takes_is_said() {
     let mut model = made::cut("caffe");
     let notes = write_onnx(&model, &path, &OnnxOptions { preprocessing: true }).unwrap().join("\n");
     assert!(notes.contains("central crop of the mean image"), "{notes}");
+    let mut layers = model.net.layers().to_vec();
+    for layer in &mut layers {
+        if let net::Op::Conv(conv) = &mut layer.op {
+            (conv.k, conv.groups) = (130, 1);
+        }
+        if let net::Op::Lrn(lrn) = &mut layer.op {
+            lrn.towers = 65;
+        }
+    }
+    let towers = made::of(Net::new("towers", model.net.input(), layers).unwrap(), "caffe");
+    let error = write_onnx(&towers, &path, &OnnxOptions::default()).unwrap_err().to_string();
+    assert_eq!(error, "ONNX cannot hold this net: layer `norm1` normalises in more than 64 towers");
     model.statistics = Default::default();
     let error = write_onnx(&model, &path, &OnnxOptions { preprocessing: true }).unwrap_err().to_string();
     assert_eq!(error, "ONNX cannot hold this net: its mean image is not known");

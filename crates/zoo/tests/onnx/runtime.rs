@@ -45,7 +45,7 @@ fn f32s(path: &Path) -> Vec<f64> {
 }
 
 /// Pixels that a net's preprocessing makes of bytes, as the loader does.
-fn prepared(model: &Model, bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn prepared(model: &Model, bytes: &[u8]) -> Vec<f32> {
     let (shape, p) = (model.net.input(), &model.card.preprocessing);
     let mut out = vec![0.0; bytes.len() / 3 * shape.c];
     for (image, out) in bytes.chunks(3 * shape.plane()).zip(out.chunks_mut(shape.len())) {
@@ -58,7 +58,7 @@ fn prepared(model: &Model, bytes: &[u8]) -> Vec<f32> {
                     data::Channels::Bgr => ([b, g, r][map], 2 - map),
                     data::Channels::Grey => {
                         let sum = 19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b);
-                        ((sum + 32768 >> 16) as u8, 0)
+                        (((sum + 32768) >> 16) as u8, 0)
                     }
                 };
                 let side = model.statistics.side;
