@@ -156,6 +156,7 @@ def main(path, turns, peers):
     first, again = [[turn[kind] for turn in ours] for kind in ("search_ms", "search_again_ms")]
     record = {
         "command": f"bench/peers/nearest.py INDEX {turns} {' '.join(peers)}",
+        "index": f"cargo run --release -p alexnet-weights --example table INDEX {shape[0]} {shape[1]} f16",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "revision": output("git", "rev-parse", "HEAD").strip(),
         "versions": [version(name) for name in dict.fromkeys(["numpy", *peers])],
