@@ -103,7 +103,7 @@ impl Similar {
             })?;
             let looker = match &mut looker {
                 Some(looker) => looker,
-                none => none.insert(self.looker(maker, engine)?),
+                none => none.insert(self.looker(table, maker, engine)?),
             };
             let images: Arc<dyn Source> = Arc::new(images);
             let bad = looker.each(&images, &mut |name, row| {
@@ -118,7 +118,7 @@ impl Similar {
     }
 
     /// The net that made the index.
-    fn looker(&self, maker: &Maker, engine: &Engine) -> Result<Looker> {
+    fn looker(&self, table: &Table, maker: &Maker, engine: &Engine) -> Result<Looker> {
         let index = self.index.display();
         let path = self.weights.as_ref().unwrap_or(&maker.weights);
         if self.weights.is_none() && !path.exists() {
@@ -128,7 +128,7 @@ impl Similar {
         let weights = Weights { weights: path.clone(), about: self.about.clone() };
         let mut looker = Looker::load(&weights, engine, &Layer::Named(maker.layer.clone()), 1)
             .context(|| format!("{index} is of layer `{}` of `{}`", maker.layer, maker.net))?;
-        if looker.digest()? != maker.digest {
+        if looker.digest()? != maker.digest || looker.shape() != table.shape() {
             return Err(Failure::failed(
                 format!("{index} was made by other weights of `{}` than {}", maker.net, path.display()),
                 format!(

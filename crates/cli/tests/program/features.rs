@@ -7,7 +7,7 @@ use std::process::Command;
 
 use cpu::Options;
 use data::{Pipeline, Views};
-use net::{Batch, Executor, Kind, Mode, Tensor};
+use net::{Batch, Executor, Mode, Tensor};
 use train::checkpoint::{self, Checks};
 use weights::features::{Format, Table, Values, Writer};
 
@@ -70,13 +70,7 @@ fn activations(place: &Place, layer: &str) -> Tensor {
     let net = saved.net().unwrap();
     let pipeline = Pipeline::new(saved.manifest().preprocessing.clone(), saved.statistics().unwrap(), net.input()).unwrap();
     let mut exec = cpu::prepare(&net, NAMES.len(), Mode::Infer, &Options { inspect: true, ..Options::default() }).unwrap();
-    exec.load(
-        Kind::Weights,
-        &net::ParamSet::new(
-            weights.iter().map(|(name, t)| (name.clone(), Tensor { shape: t.shape.clone(), data: t.data().to_vec() })).collect(),
-        ),
-    )
-    .unwrap();
+    exec.load_shared(&weights).unwrap();
     let mut batch = Batch::with_capacity(NAMES.len(), net.input().len());
     for (name, pixels) in NAMES.iter().zip(batch.f32_mut().chunks_exact_mut(net.input().len())) {
         let image = data::decode(&fs::read(place.path("album").join(name)).unwrap(), true).unwrap();

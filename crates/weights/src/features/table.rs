@@ -122,7 +122,8 @@ impl Table {
 
     /// The name of a row; empty beyond the last.
     pub fn name(&self, row: usize) -> &str {
-        let end = |row: usize| self.ends().nth(row).and_then(|end| usize::try_from(end).ok());
+        let ends = self.part(&self.name_ends).as_chunks::<8>().0;
+        let end = |row: usize| usize::try_from(i64::from_le_bytes(*ends.get(row)?)).ok();
         let start = row.checked_sub(1).map_or(Some(0), end);
         let name = start.zip(end(row)).and_then(|(start, end)| self.part(&self.names).get(start..end));
         // Names were found to be UTF-8 when the table was opened.
