@@ -134,6 +134,7 @@ fn of_weights(error: &weights::Error) -> Advice {
             failed("the file is damaged or of another kind; give a run directory, a checkpoint or a .safetensors file")
         }
         Io { source, .. } => of_io(source),
+        TooLarge { .. } => failed("leave --half away: single precision reaches further"),
         _ => failed("check the file and the disk it is on"),
     }
 }

@@ -7,12 +7,16 @@ mod engine;
 mod environment;
 mod failure;
 mod freeze;
+mod gallery;
 mod hints;
+mod index;
 mod init;
+mod inputs;
 mod interrupt;
 mod memory;
 mod nets;
 mod origin;
+mod outputs;
 mod recipes;
 mod saved;
 mod terminal;
@@ -59,7 +63,10 @@ enum Command {
     Train(Box<commands::train::Train>),
     Evaluate(commands::evaluate::Evaluate),
     Predict(commands::predict::Predict),
+    Features(commands::features::Features),
+    Similar(commands::similar::Similar),
     Describe(commands::describe::Describe),
+    Convert(commands::convert::Convert),
     Plan(commands::plan::Plan),
     Bench(commands::bench::Bench),
     Data(commands::data::Data),
@@ -73,7 +80,10 @@ impl Cli {
             Command::Train(command) => command.run(&self.common),
             Command::Evaluate(command) => command.run(&self.common),
             Command::Predict(command) => command.run(&self.common),
+            Command::Features(command) => command.run(&self.common),
+            Command::Similar(command) => command.run(&self.common),
             Command::Describe(command) => command.run(),
+            Command::Convert(command) => command.run(&self.common),
             Command::Plan(command) => command.run(&self.common),
             Command::Bench(command) => command.run(&self.common),
             Command::Data(command) => command.run(&self.common),

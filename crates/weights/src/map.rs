@@ -35,6 +35,14 @@ impl Mapped {
         Ok(Mapped { map, path: path.into() })
     }
 
+    /// As if a file of these bytes, called `file`, had been opened.
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: &[u8]) -> std::sync::Arc<Mapped> {
+        let mut map = memmap2::MmapMut::map_anon(bytes.len()).unwrap();
+        map.copy_from_slice(bytes);
+        std::sync::Arc::new(Mapped { map: map.make_read_only().unwrap(), path: "file".into() })
+    }
+
     /// The file's path when it was opened.
     pub fn path(&self) -> &Path {
         &self.path

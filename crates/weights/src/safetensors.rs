@@ -6,15 +6,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use net::{ParamSet, SharedTensor, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use crate::map::as_f32;
-use crate::{Error, Mapped, Result};
+use crate::floats::Float;
+use crate::{Error, Foreign, Mapped, Result};
 
 /// Tensors with their names, in the file's order, and the header's free text.
 pub type Contents = (Vec<(String, Tensor)>, BTreeMap<String, String>);
@@ -25,7 +24,7 @@ pub type SharedContents = Vec<(String, SharedTensor)>;
 /// The longest header that the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 /// The header's key for free text.
-const METADATA: &str = "__metadata__";
+pub(crate) const METADATA: &str = "__metadata__";
 /// Values converted at a time, so that a write needs no second copy of a tensor.
 const CHUNK: usize = 1 << 14;
 
@@ -35,23 +34,35 @@ const CHUNK: usize = 1 << 14;
 /// Names the file and what is wrong: cut off, too long, not JSON, offsets that overlap, a type other than f32.
 pub fn read(path: &Path) -> Result<Contents> {
     let fault = |source| Error::io("read", path, source);
-    let format = |message: String| unusable(path, message);
     let file = File::open(path).map_err(fault)?;
     let file_bytes = file.metadata().map_err(fault)?.len();
-    let mut reader = BufReader::with_capacity(1 << 18, file);
-    let header = read_header(&mut reader, file_bytes, &format, &fault)?;
+    read_from(&mut BufReader::with_capacity(1 << 18, file), file_bytes, path)
+}
+
+/// As [`read`], of a safetensors file that lies within the file at `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within(path: &Path, bytes: &[u8]) -> Result<Contents> {
+    read_from(&mut &*bytes, bytes.len() as u64, path)
+}
+
+fn read_from(reader: &mut impl Read, file_bytes: u64, path: &Path) -> Result<Contents> {
+    let fault = |source| Error::io("read", path, source);
+    let format = |message: String| unusable(path, message);
+    let header = read_header(reader, file_bytes, &format, &fault)?;
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
         check_type(&name, info).map_err(format)?;
-        let data = read_values(&mut reader, info.shape.iter().product(), &format, &fault)?;
+        let data = read_values(reader, info.shape.iter().product(), &format, &fault)?;
         tensors.push((name, Tensor { shape: info.shape.clone(), data }));
     }
     let text = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((tensors, text))
 }
 
-fn unusable(path: &Path, message: String) -> Error {
+pub(crate) fn unusable(path: &Path, message: String) -> Error {
     Error::Format { path: path.into(), format: "safetensors", message }
 }
 
@@ -67,45 +78,64 @@ fn check_type(name: &str, info: &TensorInfo) -> Result<(), String> {
 /// # Errors
 /// As [`read`].
 pub fn shared(file: &Arc<Mapped>) -> Result<SharedContents> {
-    let path = file.path();
-    let format = |message: String| unusable(path, message);
-    let mut rest = file.bytes();
-    let header = read_header(&mut rest, file.bytes().len() as u64, &format, &|source| Error::io("read", path, source))?;
-    let start = file.bytes().len() - rest.len();
+    let (header, start) = mapped_header(file)?;
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
-        check_type(&name, info).map_err(format)?;
-        let range = start + info.data_offsets.0..start + info.data_offsets.1;
-        tensors.push((name, SharedTensor { shape: info.shape.clone(), values: values_of(file, range) }));
+        check_type(&name, info).map_err(|message| unusable(file.path(), message))?;
+        tensors.push((name, tensor_of(file, start, info, Float::F32)));
     }
     Ok(tensors)
 }
 
-/// The values in a range of a mapped file.
-fn values_of(file: &Arc<Mapped>, range: Range<usize>) -> Arc<dyn AsRef<[f32]> + Send + Sync> {
-    let bytes = &file.bytes()[range.clone()];
-    match as_f32(bytes) {
-        Some(_) => Arc::new(Part { file: Arc::clone(file), range }),
-        None => Arc::new(bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect::<Vec<f32>>()),
+/// What another program wrote: tensors of f32 where they lie, as [`shared`]; of f16, bf16 and f64 converted to f32, an f64 to
+/// the nearest; those of other types by name only.
+///
+/// # Errors
+/// As [`read`], but for types.
+pub fn foreign(file: &Arc<Mapped>) -> Result<Foreign> {
+    let (header, start) = mapped_header(file)?;
+    let mut found = Foreign { text: header.metadata().clone().unwrap_or_default().into_iter().collect(), ..Foreign::default() };
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else { continue };
+        let float = match info.dtype {
+            Dtype::F16 => Float::F16,
+            Dtype::BF16 => Float::Bf16,
+            Dtype::F32 => Float::F32,
+            Dtype::F64 => Float::F64,
+            dtype => {
+                found.others.push((name, format!("{dtype:?}")));
+                continue;
+            }
+        };
+        found.tensors.push((name, tensor_of(file, start, info, float)));
     }
+    Ok(found)
 }
 
-/// Values that lie in a mapped file.
-struct Part {
-    file: Arc<Mapped>,
-    range: Range<usize>,
+/// Whether these bytes begin as a safetensors file does, damaged or not: a length that can be one, then a JSON object.
+pub fn recognises(bytes: &[u8]) -> bool {
+    let Some((length, text)) = bytes.split_first_chunk() else { return false };
+    u64::from_le_bytes(*length) <= LONGEST_HEADER && text.first() == Some(&b'{')
 }
 
-impl AsRef<[f32]> for Part {
-    fn as_ref(&self) -> &[f32] {
-        // The range was found readable when the part was made, and a map never moves.
-        as_f32(&self.file.bytes()[self.range.clone()]).unwrap_or_default()
-    }
+/// The header of a mapped file, checked, and where its tensors begin.
+fn mapped_header(file: &Mapped) -> Result<(Metadata, usize)> {
+    let path = file.path();
+    let format = |message: String| unusable(path, message);
+    let mut rest = file.bytes();
+    let header = read_header(&mut rest, file.bytes().len() as u64, &format, &|source| Error::io("read", path, source))?;
+    Ok((header, file.bytes().len() - rest.len()))
+}
+
+/// The tensor of numbers of type `float` that a checked header describes; tensors begin at byte `start`.
+fn tensor_of(file: &Arc<Mapped>, start: usize, info: &TensorInfo, float: Float) -> SharedTensor {
+    let range = start + info.data_offsets.0..start + info.data_offsets.1;
+    SharedTensor { shape: info.shape.clone(), values: float.share(file, range) }
 }
 
 /// The header, checked: the tensors fill the rest of the file exactly, so nothing read later exceeds the file.
-fn read_header(
+pub(crate) fn read_header(
     reader: &mut impl Read,
     file_bytes: u64,
     format: &dyn Fn(String) -> Error,
@@ -162,15 +192,27 @@ pub fn write(path: &Path, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<Strin
 /// # Errors
 /// The writer's, and `InvalidInput` where a name occurs twice or is the format's own, or a shape does not fit its data.
 pub fn write_to(writer: &mut dyn Write, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String, String>) -> io::Result<()> {
+    let parts: Vec<Part> = tensors.iter().map(|(name, tensor)| (*name, &tensor.shape[..], &tensor.data[..])).collect();
+    write_parts(writer, &parts, metadata)
+}
+
+/// A tensor for writing: its name, its shape, its values.
+pub type Part<'a> = (&'a str, &'a [usize], &'a [f32]);
+
+/// As [`write_to`], from wherever the values lie.
+///
+/// # Errors
+/// As [`write_to`].
+pub fn write_parts(writer: &mut dyn Write, tensors: &[Part], metadata: &BTreeMap<String, String>) -> io::Result<()> {
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     let mut header = BTreeMap::new();
     let mut offset = 0;
-    for (name, tensor) in tensors {
-        if tensor.shape.iter().product::<usize>() != tensor.data.len() {
-            return Err(invalid(format!("tensor `{name}`: {} values in shape {:?}", tensor.data.len(), tensor.shape)));
+    for (name, shape, data) in tensors {
+        if shape.iter().product::<usize>() != data.len() {
+            return Err(invalid(format!("tensor `{name}`: {} values in shape {shape:?}", data.len())));
         }
-        let end = offset + 4 * tensor.data.len();
-        let info = TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets: (offset, end) };
+        let end = offset + 4 * data.len();
+        let info = TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets: (offset, end) };
         if *name == METADATA || header.insert(*name, serde_json::to_value(info)?).is_some() {
             return Err(invalid(format!("tensor name `{name}` is taken")));
         }
@@ -183,13 +225,16 @@ pub fn write_to(writer: &mut dyn Write, tensors: &[(&str, &Tensor)], metadata: &
     text.resize(text.len().next_multiple_of(8), b' ');
     writer.write_all(&(text.len() as u64).to_le_bytes())?;
     writer.write_all(&text)?;
-    let mut bytes = Vec::with_capacity(4 * CHUNK);
-    for (_, tensor) in tensors {
-        for values in tensor.data.chunks(CHUNK) {
-            bytes.clear();
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            writer.write_all(&bytes)?;
-        }
+    tensors.iter().try_for_each(|(_, _, data)| write_values(writer, data))
+}
+
+/// Writes values as little-endian f32, a chunk at a time.
+pub(crate) fn write_values(writer: &mut dyn Write, values: &[f32]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4 * CHUNK.min(values.len()));
+    for values in values.chunks(CHUNK) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        writer.write_all(&bytes)?;
     }
     Ok(())
 }
@@ -281,6 +326,68 @@ mod tests {
         std::fs::write(&path, [&(header + 1).to_le_bytes()[..], &bytes[8..end], b" ", &bytes[end..]].concat()).unwrap();
         assert!(!inside(&path));
         assert_eq!(read(&path).unwrap().0.len(), sample().0.len());
+    }
+
+    /// A file of another program, and what is in it: every type of float, and one type that is none.
+    fn of_another_program() -> Vec<u8> {
+        let header = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},
+            "b":{"dtype":"BF16","shape":[1,2],"data_offsets":[4,8]},"c":{"dtype":"F32","shape":[],"data_offsets":[8,12]},
+            "d":{"dtype":"I64","shape":[1],"data_offsets":[12,20]},"e":{"dtype":"F64","shape":[2],"data_offsets":[20,36]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend([0x00, 0x3c, 0x01, 0x80, 0x80, 0x3f, 0x20, 0xc0]);
+        bytes.extend(7.5f32.to_le_bytes());
+        bytes.extend(3i64.to_le_bytes());
+        bytes.extend([0.1f64, -2.0].map(f64::to_le_bytes).concat());
+        bytes
+    }
+
+    fn foreign_of(bytes: &[u8]) -> Result<Foreign> {
+        foreign(&Mapped::of_bytes(bytes))
+    }
+
+    #[test]
+    fn other_floats_become_f32_and_other_types_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let bytes = of_another_program();
+        assert!(recognises(&bytes) && !recognises(&bytes[1..]) && !recognises(&bytes[..8]));
+        let found = foreign_of(&bytes).unwrap();
+        let tensors: Vec<_> = found.tensors.iter().map(|(name, t)| (name.as_str(), &t.shape[..], t.data())).collect();
+        let expected: [(&str, &[usize], &[f32]); 4] =
+            [("a", &[2], &[1.0, -(2f32.powi(-24))]), ("b", &[1, 2], &[1.0, -2.5]), ("c", &[], &[7.5]), ("e", &[2], &[0.1, -2.0])];
+        assert_eq!(tensors, expected);
+        assert_eq!(found.others, [("d".to_string(), "I64".to_string())]);
+        assert_eq!(found.text["format"], "pt");
+        for length in 1..bytes.len() {
+            assert!(matches!(foreign_of(&bytes[..length]), Err(Error::Format { .. })), "{length} bytes");
+        }
+        let (tensors, text) = sample();
+        write(&path, &of_list(&tensors), &text).unwrap();
+        let file = Arc::new(Mapped::open(&path).unwrap());
+        let (found, strict) = (foreign(&file).unwrap(), shared(&file).unwrap());
+        let places = |list: &SharedContents| list.iter().map(|(n, t)| (n.clone(), t.data().as_ptr())).collect::<Vec<_>>();
+        assert_eq!((places(&found.tensors), found.text), (places(&strict), text), "f32 lies in the file");
+    }
+
+    /// Ten thousand mutated files: an error or no more values than the file has bytes.
+    #[test]
+    fn mutated_files_of_other_programs_read_or_say_why_not() {
+        let bytes = of_another_program();
+        let (mut read, mut refused) = (0, 0);
+        for case in 0..10_000 {
+            match foreign_of(&crate::mutated::mutated(&bytes, case)) {
+                Ok(found) => {
+                    assert!(found.tensors.iter().map(|(_, tensor)| tensor.data().len()).sum::<usize>() <= bytes.len());
+                    read += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(read > 100 && refused > 1000, "{read} read, {refused} refused");
     }
 
     /// The format's own library reads our files.

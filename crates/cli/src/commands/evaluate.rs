@@ -11,7 +11,6 @@ use report::{Console, Style, format};
 use serde_json::json;
 use train::checkpoint::Checks;
 use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
-use zoo::Card;
 
 use crate::dataset::{self, Reading};
 use crate::engine::{self, Engine};
@@ -69,9 +68,19 @@ impl Evaluate {
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
         let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
-        let source = dataset::validation_as(&dataset, &model.card.classes)?;
+        let by_position = model.card.has_unnamed_classes() && dataset.classes.len() == model.net.classes();
+        let (classes, words) = match by_position {
+            true => (&dataset.classes, &dataset.words),
+            false => (&model.card.classes, &model.card.words),
+        };
+        let source = dataset::validation_as(&dataset, classes)?;
         let mut console = Console::with_outputs(self.progress_style(common), Box::new(io::stderr()), Box::new(io::stderr()));
         dataset.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
+        if by_position {
+            console.say(
+                "note: the file does not name its classes: they are taken in the data set's order, which --label-order changes",
+            );
+        }
         source.remark(pipeline.preprocessing()).iter().for_each(|remark| console.say(&format!("note: {remark}")));
         let stop = interrupt::flag("nothing has been written")?;
         let options = EvaluateOptions { views: self.views, threads: reading.threads(&engine), bad: reading.bad_images() };
@@ -82,7 +91,7 @@ impl Evaluate {
         let evaluation = result.ok_or_else(Failure::interrupted)?;
         evaluation.bad.iter().for_each(|image| console.warn(&format!("not counted: {}: {}", image.name, image.reason)));
         if let Some(folder) = &self.csv {
-            write_tables(folder, &evaluation, &model.card)?;
+            write_tables(folder, &evaluation, classes, words)?;
         }
         let subject = Subject { checkpoint: &model.path, net: executor.net(), dataset: &dataset };
         terminal::print(&if self.json { json(&subject, &evaluation) } else { text(&subject, &evaluation) })
@@ -138,8 +147,7 @@ fn json(subject: &Subject<'_>, evaluation: &Evaluation) -> String {
     format!("{result:#}\n")
 }
 
-fn write_tables(folder: &Path, evaluation: &Evaluation, card: &Card) -> Result<()> {
-    let Card { classes, words, .. } = card;
+fn write_tables(folder: &Path, evaluation: &Evaluation, classes: &[String], words: &[String]) -> Result<()> {
     fs::create_dir_all(folder).context(|| folder.display().to_string())?;
     for (name, table) in
         [("per-class.csv", evaluation.per_class_csv(classes, words)), ("confusion.csv", evaluation.confusion_csv(classes))]

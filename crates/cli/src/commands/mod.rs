@@ -2,10 +2,13 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod evaluate;
+pub(crate) mod features;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod recipe;
+pub(crate) mod similar;
 pub(crate) mod train;
