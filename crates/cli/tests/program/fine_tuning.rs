@@ -210,3 +210,17 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     fails(alexnet!("train", "--head-rate", "3", "--run", place.path("tuned")), 2, &["--init <FILE>"]);
     fails(alexnet!("train", "--mean", "1,2,3", "--run", place.path("tuned")), 2, &["there is none"]);
 }
+
+#[test]
+fn a_file_of_trained_weights_begins_as_the_run_that_it_was_written_from() {
+    let place = trained();
+    tune(&place, "more", "tuned").ok();
+    let file = place.path("base.safetensors");
+    alexnet!("convert", place.path("base"), &file).ok();
+    let ran = alexnet!("train", "--init", &file, "--data", place.path("more"), "--run", place.path("file"));
+    let ran = ran.and(["--epochs", "2", "--seed", "4", "--recipe"]).and([place.path("tune.toml")]).ok();
+    contains(&ran.out, &["note: 1 of 2 layers begin with the weights of base.safetensors\n"]);
+    assert_eq!(bits(&place.path("file")), bits(&place.path("tuned")));
+    let digest = weights::digest(&file).unwrap();
+    contains(&fs::read_to_string(place.path("file/run.json")).unwrap(), &[&digest, "\"file\": \"base.safetensors\""]);
+}
