@@ -33,7 +33,7 @@ def options():
     parser.add_argument("--alexnet", type=Path, default=Path("target/release/alexnet"))
     parser.add_argument("--net", default="cifar-80sec")
     parser.add_argument("--two", default="cat,dog", help="the classes that are kept from the first training")
-    parser.add_argument("--plan", default="50:20,200:20,1000:10,5000:4", help="images a class and epochs")
+    parser.add_argument("--plan", default="50:20,200:20,1000:10,5000:2", help="images a class and epochs")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--rate", help="of the schedule in the ways `tuned` and `frozen`, instead of half the net's own")
