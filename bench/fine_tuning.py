@@ -5,11 +5,11 @@
 
 CIFAR is a folder with train/<class>/* and test/<class>/*. Data sets of links are made in OUT: `eight` without the two classes
 (--two), and for each size and seed `two-SIZE-SEED` with that many training images of each of the two, chosen by the seed, and
-all of their test images. Every way takes the same steps by the same recipe, `fine-tune` but for the size of its images and
-evaluation at the end alone:
+all of their test images. Every way takes the same steps on the same batches by the recipe that `--init` takes by default, but for
+evaluating at the end alone:
 
-    scratch   begins with initial values
-    tuned     begins with the eight classes' net; the last layer is new
+    scratch   begins with initial values, at the rate of the net's own recipe
+    tuned     begins with the eight classes' net at half that rate; the last layer is new, and learns at all of it
     frozen    the same, and only the last layer learns
 
 Prints a line of JSON for each run, then a table of top-1 errors in percent: mean and sample standard deviation over the seeds.
@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 from pathlib import Path
@@ -32,11 +33,11 @@ def options():
     parser.add_argument("--alexnet", type=Path, default=Path("target/release/alexnet"))
     parser.add_argument("--net", default="cifar-80sec")
     parser.add_argument("--two", default="cat,dog", help="the classes that are kept from the first training")
-    parser.add_argument("--plan", default="50:20,200:20,1000:20,5000:5", help="images a class and epochs")
+    parser.add_argument("--plan", default="50:20,200:20,1000:10,5000:2", help="images a class and epochs")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--ways", default=",".join(WAYS))
-    parser.add_argument("--rate", help="of the schedule, instead of the recipe's")
-    parser.add_argument("--head-rate", help="as the program's option")
+    parser.add_argument("--rate", help="of the schedule in the ways `tuned` and `frozen`, instead of half the net's own")
+    parser.add_argument("--head-rate", help="in the same ways, as the program's option")
     parser.add_argument("--freeze", default="..fc64", help="what stays in the way `frozen`")
     o = parser.parse_args()
     o.alexnet = o.alexnet.resolve()
@@ -69,25 +70,27 @@ def two(o, size, seed):
 
 
 def recipe(o):
-    """The recipe `fine-tune` for the net's images, evaluating and keeping at the end alone."""
-    text = subprocess.run([o.alexnet, "recipe", "fine-tune"], check=True, capture_output=True, text=True).stdout
-    own = subprocess.run([o.alexnet, "recipe", o.net], check=True, capture_output=True, text=True).stdout
-    stored = next(line for line in own.splitlines() if line.startswith("stored = "))
-    text = text.replace("stored = 256", stored).replace("every_epochs = 1", "every_epochs = 0")
+    """What `--init` takes by default for this net, but for evaluating and keeping at the end alone; and the net's own rate."""
+    show = lambda name: subprocess.run([o.alexnet, "recipe", name], check=True, capture_output=True, text=True).stdout
+    value = lambda key: re.search(rf"^{key} = (\S+)$", show(o.net), re.M)[1]
+    text = show("fine-tune").replace("every_epochs = 1", "every_epochs = 0")
+    rate = float(value("rate"))
+    for key, new in [("stored", value("stored")), ("momentum", value("momentum")), ("decay", value("decay")), ("rate", rate / 2)]:
+        text = re.sub(rf"^{key} = .*$", f"{key} = {new}", text, flags=re.M)
     path = o.out / "recipe.toml"
     path.write_text(text)
-    return path
+    return path, rate
 
 
-def train(o, way, size, seed, epochs, recipe):
+def train(o, way, size, seed, epochs, recipe, rate):
     run = o.out / f"run-{way}-{size}-{seed}"
     subprocess.run(["rm", "-rf", run], check=True)
     args = [o.alexnet, "train", "--quiet", "--data", two(o, size, seed), "--recipe", recipe, "--run", run]
     args += ["--epochs", str(epochs), "--seed", str(seed)]
-    args += ["--net", o.net] if way == "scratch" else ["--init", o.out / "base"]
+    args += ["--net", o.net, "--rate", str(rate)] if way == "scratch" else ["--init", o.out / "base"]
     args += ["--freeze", o.freeze] if way == "frozen" else []
-    args += ["--rate", o.rate] if o.rate else []
-    args += ["--head-rate", o.head_rate] if o.head_rate and way != "scratch" else []
+    if way != "scratch":
+        args += (["--rate", o.rate] if o.rate else []) + (["--head-rate", o.head_rate] if o.head_rate else [])
     subprocess.run(args, check=True, capture_output=True)
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     last = [event for event in events if event["event"] == "evaluated"][-1]
@@ -101,11 +104,11 @@ def main():
     data, base = eight(o), o.out / "base"
     if not base.exists():
         subprocess.run([o.alexnet, "train", "--quiet", "--data", data, "--net", o.net, "--run", base], check=True)
-    written, rows = recipe(o), []
+    (written, rate), rows = recipe(o), []
     for size, epochs in (map(int, part.split(":")) for part in o.plan.split(",")):
         cells = []
         for way in o.ways.split(","):
-            errors = [100 * train(o, way, size, seed, epochs, written) for seed in map(int, o.seeds.split(","))]
+            errors = [100 * train(o, way, size, seed, epochs, written, rate) for seed in map(int, o.seeds.split(","))]
             spread = statistics.stdev(errors) if len(errors) > 1 else 0.0
             cells.append(f"{statistics.mean(errors):.2f} ± {spread:.2f}")
         rows.append([str(size), str(epochs), *cells])

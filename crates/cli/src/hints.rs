@@ -193,6 +193,9 @@ fn of_train(error: &train::Error) -> Advice {
             failed("`alexnet describe FILE` shows the layers of a trained net; leave --net out to train that net")
         }
         Mismatch { .. } => failed("`alexnet describe --net CHECKPOINT` shows what a checkpoint was written for"),
+        ParamNotFinite { step: 0, .. } => {
+            failed("the weights to begin with are damaged, or of a training that diverged; give others")
+        }
         NotFinite { .. } | ParamNotFinite { .. } => {
             failed("training diverged: try a smaller --rate, or look at the images that are named")
         }

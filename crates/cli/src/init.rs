@@ -6,7 +6,7 @@ use data::{Dataset, Mean, Preprocessing};
 use net::{Net, Op};
 use report::format;
 use train::checkpoint::Checks;
-use train::{Head, Inherited, InitialisedFrom, LayerRate, Recipe, Trained, Transfer, head_of};
+use train::{Head, Inherited, InitialisedFrom, LayerRate, Recipe, Trained, Transfer, head_of, recipe_for};
 use zoo::{Given, Model};
 
 use crate::failure::{Context, Result};
@@ -14,9 +14,12 @@ use crate::failure::{Context, Result};
 /// The built-in recipe of a training that begins with trained weights.
 pub(crate) const RECIPE: &str = "fine-tune";
 
-/// The rate of a last layer that begins anew, as a multiple of the schedule's. Its random values have the whole way to go, while
-/// the layers below should change little.
-pub(crate) const HEAD_RATE: f64 = 10.0;
+/// The rate of trained layers, as a share of the one that they were trained with. Which rates a net bears depends on the scale of
+/// its inputs and weights, and differs by ten between presets.
+const SHARE: f64 = 0.5;
+
+/// The rate of a last layer that begins anew, as a multiple of the schedule's: with [`SHARE`], the one of a training from scratch.
+const HEAD_RATE: f64 = 2.0;
 
 /// The trained net.
 pub(crate) struct Init {
@@ -26,7 +29,7 @@ pub(crate) struct Init {
 /// How a training begins with it.
 pub(crate) struct Beginning {
     pub(crate) inherited: Box<Inherited>,
-    /// Factors of the last layer's rate, to stand before those of the recipe's that they give way to.
+    /// The factor of the last layer's rate, where it is not the recipe's.
     pub(crate) head_rate: Option<LayerRate>,
     /// What the user should know about it.
     pub(crate) notes: Vec<String>,
@@ -41,6 +44,21 @@ impl Init {
     /// Its net.
     pub(crate) fn net(&self) -> &Net {
         &self.model.net
+    }
+
+    /// The recipe `fine-tune` for `net`, its own or another: momentum, decay and the form of the update are those that the weights
+    /// were trained with, or else those of the net's built-in recipe, and the rate a share of theirs. What has been fine-tuned
+    /// already goes on at the rate that it had.
+    pub(crate) fn usual_recipe(&self, net: &Net) -> Result<Recipe> {
+        let card = &self.model.card;
+        let (own, share) = match card.recipe().filter(|_| net.name() == self.net().name()) {
+            Some(own) => (own, if card.initialised_from.is_some() { 1.0 } else { SHARE }),
+            None => (Recipe::builtin(recipe_for(net.name()))?, SHARE),
+        };
+        let mut recipe = Recipe::builtin(RECIPE)?;
+        (recipe.momentum, recipe.decay, recipe.form) = (own.momentum, own.decay, own.form);
+        recipe.schedule.rate = own.schedule.rate * share;
+        Ok(recipe)
     }
 
     /// The recipe for going on with it: images become inputs as for the model, and training changes them as the recipe says.
@@ -117,12 +135,7 @@ impl Init {
         }
         let factor = rate.map_or(String::new(), |rate| format!("; its rate is {rate} times the schedule's (--head-rate)"));
         notes.push(match transfer.head {
-            Head::New => format!(
-                "`{head}` is made anew for the {} of `{}`; the model's are {}{factor}",
-                format::of(dataset.classes.len() as u64, "class", "classes"),
-                dataset.name,
-                some(&card.classes)
-            ),
+            Head::New => format!("`{head}` is made anew for {}{factor}", self.classes(dataset)),
             Head::Reordered => {
                 format!("the outputs of `{head}` are put into the order of the classes of `{}`{factor}", dataset.name)
             }
@@ -142,6 +155,23 @@ impl Init {
             notes.push("the recipe takes the model's dropout layers out".into());
         }
         notes
+    }
+}
+
+impl Init {
+    /// The classes of the data set, and why the model's outputs do not tell them apart.
+    fn classes(&self, dataset: &Dataset) -> String {
+        let (ours, theirs) = (&dataset.classes, &self.model.card.classes);
+        if ours.len() == theirs.len() && ours.iter().all(|class| theirs.contains(class)) {
+            return format!(
+                "the classes of `{}`: they are the model's, but its last layer is of another shape or name",
+                dataset.name
+            );
+        }
+        let same = |names: &[String]| names.iter().enumerate().all(|(label, name)| *name == label.to_string());
+        let hint = if ours.len() == theirs.len() && same(theirs) { " (if they are the same, --classes says so)" } else { "" };
+        let count = format::of(ours.len() as u64, "class", "classes");
+        format!("the {count} of `{}`; the model's are {}{hint}", dataset.name, some(theirs))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! net.toml  recipe.toml   what is trained and how, resolved
-//! plan.txt  run.json      how the engine runs it; seed, revision and data set
+//! plan.txt  run.json      how the engine runs it; seed, revision, data set, and the trained weights that it began with
 //! classes.txt             class names, one a line; after a tab, what a class is called in words
 //! statistics.safetensors  mean image and colour statistics of the training images
 //! checkpoints/step-…/     see `checkpoint`

@@ -61,7 +61,7 @@ pub(crate) struct Train {
     /// Begin with the weights of a trained net: a run, a checkpoint, or a file of trained weights; --net is its own by default
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// With --init: the rate of the last layer as a multiple of the schedule's [default: 10 where that layer is new, else 1]
+    /// With --init: the rate of the last layer as a multiple of the schedule's [default: 2 where that layer is new, else 1]
     #[arg(long, value_name = "X", value_parser = rate, requires = "init")]
     head_rate: Option<f64>,
     /// The run's directory [default: runs/NET-DATA-1, 2, …]
@@ -126,54 +126,36 @@ fn rate(text: &str) -> Result<f64, String> {
 
 impl Train {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
+        let init = self.init()?;
         let job = match &self.resume {
             Some(run) => self.resumed(run.as_deref())?,
-            None => self.new_job()?,
+            None => self.new_job(init)?,
         };
         training::run(job, common)
     }
 
     /// A run from the beginning.
-    fn new_job(&self) -> Result<Job> {
+    fn new_job(&self, init: Option<Init>) -> Result<Job> {
         // What is cheap to check comes first.
-        let init = self.init()?;
         let asked = self.net.as_deref().map(nets::resolve).transpose()?;
         let asked = asked.or_else(|| init.as_ref().map(|init| init.net().clone()));
-        let recipe = self.recipe_for(asked.as_ref())?;
+        let recipe = self.recipe_for(asked.as_ref(), init.as_ref())?;
         let reading = self.reading.clone().settled()?;
         let dataset = reading.open(self.data.as_deref())?;
         let asked = asked.map_or_else(|| Net::preset(&recipe.net), Ok)?;
         let net = recipe.net_for(Some(asked.clone()), dataset.classes.len())?;
-        let mut recipe = self.changes.apply(recipe)?;
-        if let Some(init) = &init {
-            recipe = init.recipe(recipe, &net)?;
-        }
-        let frozen = freeze::layers(&self.changes.freeze, &net)?;
-        let beginning = init.map(|init| init.begin(&net, &dataset, &recipe, self.head_rate)).transpose()?;
-        let mut notes = Vec::new();
-        if net.classes() != asked.classes() && beginning.is_none() {
-            notes.push(format!(
-                "the last layer is made for the {} classes of `{}`; `{}` has {}",
-                net.classes(),
-                dataset.name,
-                asked.name(),
-                format::count(asked.classes() as u64)
-            ));
-        }
-        let inherited = match beginning {
-            Some(Beginning { inherited, head_rate, notes: more }) => {
-                if let Some(name) = frozen.iter().find(|name| inherited.from.new.contains(name)) {
-                    let message = format!("--freeze: `{name}` is made anew, and has to learn");
-                    return Err(Failure::usage(message, "freeze only layers that have trained weights"));
+        let recipe = self.changes.apply(recipe)?;
+        let (recipe, inherited, notes) = match init {
+            Some(init) => {
+                let recipe = init.recipe(recipe, &net)?;
+                let Beginning { inherited, head_rate, mut notes } = init.begin(&net, &dataset, &recipe, self.head_rate)?;
+                if self.recipe.is_none() {
+                    notes.push(format!("the recipe is `{}`; --rate changes its rate, --recipe names another", init::RECIPE));
                 }
-                recipe.layers.extend(head_rate);
-                notes.extend(more);
-                Some(inherited)
+                (self.with_layers(recipe, head_rate, &net, &inherited.from.new)?, Some(inherited), notes)
             }
-            None => None,
+            None => (self.with_layers(recipe, None, &net, &[])?, None, resized(&net, &asked, &dataset)),
         };
-        recipe.layers.extend(frozen.into_iter().map(|name| LayerRate { name, of: Default::default(), rate: 0.0, from_epoch: 0 }));
-        recipe.fits(&net).usage()?;
         let place = match &self.run {
             Some(path) => Place::Here(path.clone()),
             None => Place::Next(format!("{}-{}", net.name(), dataset.name)),
@@ -193,6 +175,19 @@ impl Train {
         })
     }
 
+    /// The recipe with the rates of single layers that the options ask for; those that are `new` have to learn.
+    fn with_layers(&self, mut recipe: Recipe, head: Option<LayerRate>, net: &Net, new: &[String]) -> Result<Recipe> {
+        let frozen = freeze::layers(&self.changes.freeze, net)?;
+        if let Some(name) = frozen.iter().find(|name| new.contains(name)) {
+            let message = format!("--freeze: `{name}` is made anew, and has to learn");
+            return Err(Failure::usage(message, "freeze only layers that have trained weights"));
+        }
+        recipe.layers.extend(head);
+        recipe.layers.extend(frozen.into_iter().map(|name| LayerRate { name, of: Default::default(), rate: 0.0, from_epoch: 0 }));
+        recipe.fits(net).usage()?;
+        Ok(recipe)
+    }
+
     /// The trained net to begin with.
     fn init(&self) -> Result<Option<Init>> {
         let given = self.about.given();
@@ -207,13 +202,13 @@ impl Train {
     }
 
     /// The recipe that was asked for, else the one for trained weights, else the net's own, else the one of the default net.
-    fn recipe_for(&self, net: Option<&Net>) -> Result<Recipe> {
-        match (&self.recipe, net) {
-            (Some(name), _) => recipes::resolve(name),
-            (None, _) if self.init.is_some() => Ok(Recipe::builtin(init::RECIPE)?),
-            (None, Some(net)) => Ok(Recipe::builtin(recipe_for(net.name()))?),
-            (None, None) if self.data.is_some() => Ok(Recipe::builtin(recipe_for(LARGE))?),
-            (None, None) => Ok(Recipe::builtin(recipe_for(SMALL))?),
+    fn recipe_for(&self, net: Option<&Net>, init: Option<&Init>) -> Result<Recipe> {
+        match (&self.recipe, net, init) {
+            (Some(name), ..) => recipes::resolve(name),
+            (None, Some(net), Some(init)) => init.usual_recipe(net),
+            (None, Some(net), None) => Ok(Recipe::builtin(recipe_for(net.name()))?),
+            (None, None, _) if self.data.is_some() => Ok(Recipe::builtin(recipe_for(LARGE))?),
+            (None, None, _) => Ok(Recipe::builtin(recipe_for(SMALL))?),
         }
     }
 
@@ -246,6 +241,16 @@ impl Train {
             choose_passes: false,
         })
     }
+}
+
+/// What is to be said where `net` is `asked` but for the number of classes.
+fn resized(net: &Net, asked: &Net, dataset: &Dataset) -> Vec<String> {
+    let (classes, usual) = (net.classes(), asked.classes());
+    let text = || {
+        let usual = format::count(usual as u64);
+        format!("the last layer is made for the {classes} classes of `{}`; `{}` has {usual}", dataset.name, asked.name())
+    };
+    (classes != usual).then(text).into_iter().collect()
 }
 
 impl Changes {

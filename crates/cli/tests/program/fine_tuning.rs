@@ -11,7 +11,8 @@ fn trained() -> Place {
     let place = Place::new();
     place.train("base").ok();
     // The recipe that it would take anyway, but that every checkpoint is kept, that of the beginning among them.
-    place.write("tune.toml", alexnet!("recipe", "fine-tune").ok().out.replace("keep_last = 2", "keep_last = 99"));
+    let recipe = alexnet!("recipe", "fine-tune").ok().out.replace("keep_last = 2", "keep_last = 99");
+    place.write("tune.toml", recipe.replace("rate = 0.005", "rate = 0.0005"));
     for split in ["train", "val"] {
         for (class, colour) in [("black", [10, 10, 10]), ("white", [240, 240, 240])] {
             for i in 0..6 {
@@ -69,7 +70,10 @@ fn other_classes_get_a_new_head_and_the_rest_is_the_models() {
     usual.and(["--epochs", "2", "--seed", "4", "--quiet"]).ok();
     assert_eq!(recipe(&place, "usual"), recipe(&place, "tuned").replace("keep_last = 99", "keep_last = 2"));
     assert_eq!(bits(&place.path("usual")), bits(&place.path("tuned")));
-    contains(&recipe(&place, "tuned"), &["stored = 10", "[schedule.cosine]", "name = \"fc\""]);
+    contains(&recipe(&place, "tuned"), &["stored = 10", "[schedule.cosine]", "name = \"fc\"\nof = \"both\"\nrate = 2.0"]);
+    // What has been fine-tuned goes on at its rate.
+    alexnet!("train", "--init", place.path("usual"), "--data", place.path("photos"), "--run", place.path("again")).ok();
+    contains(&recipe(&place, "again"), &["[schedule]\nrate = 0.0005"]);
     let first = place.path("tuned/checkpoints/step-00000000");
     let base = tuned_from(&place);
     for name in ["conv1.weight", "conv1.bias"] {
@@ -205,4 +209,18 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     fails(alexnet!("train", "--init", place.path("base"), "--resume", place.path("base")), 2, &["cannot be used with"]);
     fails(alexnet!("train", "--head-rate", "3", "--run", place.path("tuned")), 2, &["--init <FILE>"]);
     fails(alexnet!("train", "--mean", "1,2,3", "--run", place.path("tuned")), 2, &["there is none"]);
+}
+
+#[test]
+fn a_file_of_trained_weights_begins_as_the_run_that_it_was_written_from() {
+    let place = trained();
+    tune(&place, "more", "tuned").ok();
+    let file = place.path("base.safetensors");
+    alexnet!("convert", place.path("base"), &file).ok();
+    let ran = alexnet!("train", "--init", &file, "--data", place.path("more"), "--run", place.path("file"));
+    let ran = ran.and(["--epochs", "2", "--seed", "4", "--recipe"]).and([place.path("tune.toml")]).ok();
+    contains(&ran.out, &["note: 1 of 2 layers begin with the weights of base.safetensors\n"]);
+    assert_eq!(bits(&place.path("file")), bits(&place.path("tuned")));
+    let digest = weights::digest(&file).unwrap();
+    contains(&fs::read_to_string(place.path("file/run.json")).unwrap(), &[&digest, "\"file\": \"base.safetensors\""]);
 }
