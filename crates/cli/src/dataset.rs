@@ -247,3 +247,51 @@ impl Source for Relabelled {
         self.source.remark(preprocessing)
     }
 }
+
+/// All images of a data set, those to learn from first.
+pub(crate) struct Both {
+    train: Arc<dyn Source>,
+    val: Arc<dyn Source>,
+}
+
+impl Both {
+    pub(crate) fn new(dataset: &Dataset) -> Both {
+        Both { train: Arc::clone(&dataset.train), val: Arc::clone(&dataset.val) }
+    }
+
+    /// The source that has image `index`, and where.
+    fn at(&self, index: usize) -> (&dyn Source, usize) {
+        match index.checked_sub(self.train.len()) {
+            Some(index) => (&*self.val, index),
+            None => (&*self.train, index),
+        }
+    }
+}
+
+impl Source for Both {
+    fn len(&self) -> usize {
+        self.train.len() + self.val.len()
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        let (source, index) = self.at(index);
+        source.label(index)
+    }
+
+    fn name(&self, index: usize) -> Cow<'_, str> {
+        let (source, index) = self.at(index);
+        source.name(index)
+    }
+
+    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
+        let (source, index) = self.at(index);
+        source.fetch(index, buffer)
+    }
+
+    fn announce(&self, indices: &[u32]) {
+        let train = self.train.len() as u32;
+        let (of_val, of_train): (Vec<u32>, Vec<u32>) = indices.iter().partition(|&&index| index >= train);
+        self.train.announce(&of_train);
+        self.val.announce(&of_val.iter().map(|index| index - train).collect::<Vec<u32>>());
+    }
+}

@@ -1,24 +1,52 @@
 //! The engine that runs nets, and the options that choose how.
 
+use cpu::nearest::Search;
 use cpu::peaks::{self, Peaks};
 use cpu::{Convolution, Cpu, Isa, Options};
 use net::{Mode, Net, Precision};
 use train::{Recipe, recipe_for};
 
 use crate::environment;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::memory::{self, Images};
 
 /// Where nets run.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     options: Options,
+    /// A layer whose output is to be looked at.
+    keep: Option<Layer>,
+}
+
+/// A layer of whatever net it will be.
+#[derive(Debug, Clone)]
+pub(crate) enum Layer {
+    /// The last hidden one.
+    LastHidden,
+    /// The one of that name.
+    Named(String),
+}
+
+impl Layer {
+    /// Its position in `net`.
+    pub(crate) fn of(&self, net: &Net) -> Result<usize> {
+        let (found, missing) = match self {
+            Layer::LastHidden => (net.last_hidden(), "no hidden layer".to_string()),
+            Layer::Named(name) => (net.layer_index(name), format!("no layer `{name}`")),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<&str> = net.layers().iter().map(|layer| layer.name.as_str()).collect();
+            let message = format!("the net `{}` has {missing}; its layers are {}", net.name(), names.join(", "));
+            Failure::usage(message, "name one of its layers with --layer; `alexnet describe --net RUN` shows their shapes")
+        })
+    }
 }
 
 impl Engine {
     /// The CPU with `threads` threads, or one for each core, and the instruction set that the environment allows.
     pub(crate) fn new(threads: Option<usize>, precision: Precision) -> Result<Engine> {
-        Ok(Engine { options: Options { threads, isa: Some(environment::isa()?), inspect: false, precision, convolutions: None } })
+        let options = Options { threads, isa: Some(environment::isa()?), precision, ..Options::default() };
+        Ok(Engine { options, keep: None })
     }
 
     /// Plans and allocates. Memory that is not there is refused before: where the system promises more than it has, taking it
@@ -31,17 +59,33 @@ impl Engine {
                 format!("give `--batch {images}`; train, bench and plan find what fits by themselves with `--batch auto`")
             }));
         }
-        Ok(cpu::prepare(net, batch, mode, &self.options)?)
+        Ok(cpu::prepare(net, batch, mode, &self.options(net)?)?)
     }
 
     /// The same engine with all convolutions computed in one way, where that is possible.
     pub(crate) fn with(&self, convolutions: Convolution) -> Engine {
-        Engine { options: Options { convolutions: Some(convolutions), ..self.options.clone() } }
+        Engine { options: Options { convolutions: Some(convolutions), ..self.options.clone() }, keep: self.keep.clone() }
+    }
+
+    /// The same engine, which keeps the output of a layer.
+    pub(crate) fn keeping(&self, layer: Layer) -> Engine {
+        Engine { options: self.options.clone(), keep: Some(layer) }
+    }
+
+    /// The options for a net.
+    fn options(&self, net: &Net) -> Result<Options> {
+        let kept = self.keep.as_ref().map(|layer| layer.of(net)).transpose()?;
+        Ok(Options { keep: kept.map(|index| net.layers()[index].name.clone()), ..self.options.clone() })
+    }
+
+    /// What searches with these threads and this instruction set.
+    pub(crate) fn search(&self) -> Result<Search> {
+        Ok(Search::new(self.options.threads, self.options.isa)?)
     }
 
     /// Bytes of the engine's own memory.
     pub(crate) fn memory_bytes(&self, net: &Net, batch: usize, mode: Mode) -> Result<u64> {
-        Ok(cpu::memory_bytes(net, batch, mode, &self.options)?)
+        Ok(cpu::memory_bytes(net, batch, mode, &self.options(net)?)?)
     }
 
     /// Bytes for running batches of that size: the engine's, one batch's pixels, and the parameters on their way to the engine.

@@ -29,6 +29,7 @@ pub(crate) fn advice(error: &(dyn Error + 'static)) -> Advice {
 
 fn of_one(error: &(dyn Error + 'static)) -> Option<Advice> {
     (error.downcast_ref().map(of_train))
+        .or_else(|| error.downcast_ref().map(of_zoo))
         .or_else(|| error.downcast_ref().map(of_net))
         .or_else(|| error.downcast_ref().map(of_data))
         .or_else(|| error.downcast_ref().map(of_weights))
@@ -133,7 +134,30 @@ fn of_weights(error: &weights::Error) -> Advice {
             failed("the file is damaged or of another kind; give a run directory, a checkpoint or a .safetensors file")
         }
         Io { source, .. } => of_io(source),
+        TooLarge { .. } => failed("leave --half away: single precision reaches further"),
         _ => failed("check the file and the disk it is on"),
+    }
+}
+
+fn of_zoo(error: &zoo::Error) -> Advice {
+    use zoo::Error::*;
+    match error {
+        UnknownFormat { .. } => {
+            failed("give a run directory, a checkpoint, or a file of trained weights in one of these formats")
+        }
+        UnknownNet { .. } => failed(
+            "`alexnet describe --list` shows the presets; a net of your own can be read where the file holds its layers, as ONNX, \
+             Caffe's and our own do",
+        ),
+        Ambiguous { .. } => usage("say which it is with --preset NAME; `alexnet describe --list` tells them apart"),
+        Given { .. } => usage("`alexnet help predict` explains the options for files of other programs"),
+        Inexpressible { .. } => failed("choose another format: safetensors and PyTorch files hold the parameters of every net"),
+        NoCheckpoint { path } => failed(format!("let it train for longer: `alexnet train --resume {}`", path.display())),
+        Net(error) => of_net(error),
+        Data(error) => of_data(error),
+        Weights(error) => of_weights(error),
+        Train(error) => of_train(error),
+        _ => failed("`alexnet help predict` explains the options"),
     }
 }
 

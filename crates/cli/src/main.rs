@@ -6,11 +6,15 @@ mod dataset;
 mod engine;
 mod environment;
 mod failure;
+mod gallery;
 mod hints;
+mod index;
+mod inputs;
 mod interrupt;
 mod memory;
 mod nets;
 mod origin;
+mod outputs;
 mod recipes;
 mod saved;
 mod terminal;
@@ -57,6 +61,8 @@ enum Command {
     Train(commands::train::Train),
     Evaluate(commands::evaluate::Evaluate),
     Predict(commands::predict::Predict),
+    Features(commands::features::Features),
+    Similar(commands::similar::Similar),
     Describe(commands::describe::Describe),
     Plan(commands::plan::Plan),
     Bench(commands::bench::Bench),
@@ -71,6 +77,8 @@ impl Cli {
             Command::Train(command) => command.run(&self.common),
             Command::Evaluate(command) => command.run(&self.common),
             Command::Predict(command) => command.run(&self.common),
+            Command::Features(command) => command.run(&self.common),
+            Command::Similar(command) => command.run(&self.common),
             Command::Describe(command) => command.run(),
             Command::Plan(command) => command.run(&self.common),
             Command::Bench(command) => command.run(&self.common),

@@ -1,75 +1,85 @@
 //! `--weights RUN|CHECKPOINT|FILE`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use cpu::Cpu;
 use data::{Pipeline, Views};
-use net::{Mode, SharedTensor};
-use train::checkpoint::{self, Checks, Saved};
+use net::Mode;
+use train::checkpoint::Checks;
+use zoo::{Given, Model};
 
 use crate::engine::Engine;
-use crate::failure::{Context, Failure, Result};
+use crate::failure::{Context, Result};
 
 /// Which weights.
 #[derive(Args)]
 pub(crate) struct Weights {
-    /// A run directory (its best checkpoint is used), a checkpoint, or the weights file in one
+    /// A run directory (its best checkpoint is used), a checkpoint, or a file of trained weights
     #[arg(long, value_name = "RUN|CHECKPOINT|FILE")]
     pub(crate) weights: PathBuf,
+    #[command(flatten)]
+    pub(crate) about: About,
 }
 
-/// Everything that a checkpoint brings, ready to classify.
+/// What a file of another program leaves open.
+#[derive(Args, Clone, Default)]
+#[command(next_help_heading = "Files of other programs")]
+pub(crate) struct About {
+    /// Which preset the file holds, where several have parameters of its shapes
+    #[arg(long, value_name = "NAME", display_order = 800)]
+    preset: Option<String>,
+    /// What is subtracted from images: a mean image's file, or three numbers
+    #[arg(long, value_name = "FILE|R,G,B", display_order = 801)]
+    mean: Option<String>,
+    /// The names of its classes: a list, a class a line, or ILSVRC's development kit
+    #[arg(long, value_name = "FILE", display_order = 802)]
+    classes: Option<PathBuf>,
+}
+
+impl About {
+    /// As the library takes it.
+    pub(crate) fn given(&self) -> Given {
+        let About { preset, mean, classes } = self.clone();
+        Given { net: preset, mean, classes }
+    }
+}
+
+/// A model, ready to classify.
 pub(crate) struct Loaded {
-    pub(crate) saved: Saved,
+    pub(crate) model: Model,
     pub(crate) executor: Cpu,
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
 impl Weights {
-    /// Reads and checks the checkpoint, and prepares its net for batches of `batch` images.
+    /// Reads and checks the model, says what its user should know, and prepares its net for batches of `batch` images.
     pub(crate) fn load(&self, engine: &Engine, batch: usize, checks: Checks) -> Result<Loaded> {
-        let (saved, weights) = open(&self.weights, checks)?;
-        let net = saved.net()?;
-        let pipeline = Pipeline::new(saved.manifest().preprocessing.clone(), saved.statistics()?, net.input())?;
-        let mut executor = engine.prepare(&net, batch, Mode::Infer)?;
-        executor.load_shared(&weights).context(|| saved.path().display().to_string())?;
-        Ok(Loaded { saved, executor, pipeline: Arc::new(pipeline) })
+        let model = zoo::open(&self.weights, &self.about.given(), checks)?;
+        model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let pipeline = pipeline(&model)?;
+        let executor = executor(&model, engine, batch)?;
+        Ok(Loaded { model, executor, pipeline })
     }
 }
 
-/// The checkpoint that `path` means, and its weights.
-pub(crate) fn open(path: &Path, checks: Checks) -> Result<(Saved, Vec<(String, SharedTensor)>)> {
-    fs::metadata(path).context(|| path.display().to_string())?;
-    if is_checkpoint(path) {
-        return Ok(checkpoint::read_shared(path, checks)?);
-    }
-    if let Some(folder) = path.parent().filter(|folder| path.is_file() && is_checkpoint(folder)) {
-        return Ok(checkpoint::read_shared(folder, checks)?);
-    }
-    if path.is_file() {
-        let message = format!("{} lies in no checkpoint, so its net, classes and preprocessing are unknown", path.display());
-        return Err(Failure::failed(message, "give a run directory, a checkpoint directory, or the weights file inside one"));
-    }
-    // Says which file is missing where this is no run.
-    train::read_net(path)?;
-    checkpoint::best(&train::checkpoints(path), checks)?.ok_or_else(|| {
-        let hint = format!("let it train for longer: `alexnet train --resume {}`", path.display());
-        Failure::failed(format!("{} has no checkpoint yet", path.display()), hint)
-    })
+/// How a model wants its images.
+pub(crate) fn pipeline(model: &Model) -> Result<Arc<Pipeline>> {
+    let (preprocessing, statistics) = (model.card.preprocessing.clone(), model.statistics.clone());
+    Ok(Arc::new(Pipeline::new(preprocessing, statistics, model.net.input())?))
 }
 
-/// Whether `path` is a run directory, a checkpoint, or a file in one.
+/// A model's net with its weights, for batches of `batch` images.
+pub(crate) fn executor(model: &Model, engine: &Engine, batch: usize) -> Result<Cpu> {
+    let mut executor = engine.prepare(&model.net, batch, Mode::Infer)?;
+    executor.load_shared(&model.weights).context(|| model.path.display().to_string())?;
+    Ok(executor)
+}
+
+/// Whether `path` is a run directory, a checkpoint, or a file.
 pub(crate) fn is_one(path: &Path) -> bool {
-    is_checkpoint(path)
-        || path.parent().is_some_and(|folder| path.is_file() && is_checkpoint(folder))
-        || path.join("net.toml").is_file()
-}
-
-fn is_checkpoint(path: &Path) -> bool {
-    path.join("manifest.json").is_file()
+    zoo::is_checkpoint(path) || zoo::is_run(path) || (path.is_file() && path.extension().is_none_or(|end| end != "toml"))
 }
 
 /// `--views 1|10`

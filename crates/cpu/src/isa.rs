@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub enum Isa {
     /// What every CPU of the target has.
     Portable,
-    /// AVX2 and FMA: x86-64-v3.
+    /// AVX2, FMA and F16C: x86-64-v3.
     Avx2,
     /// AVX-512 F, BW, DQ and VL: x86-64-v4.
     Avx512,
@@ -23,7 +23,7 @@ impl Isa {
         match self {
             Isa::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
                 Isa::Avx2.available()

@@ -4,6 +4,7 @@ mod arena;
 mod executor;
 mod isa;
 mod kernels;
+pub mod nearest;
 pub mod peaks;
 mod plan;
 mod threads;
@@ -22,6 +23,9 @@ pub struct Options {
     pub isa: Option<Isa>,
     /// Keep every activation, and compute the gradient by the input pixels.
     pub inspect: bool,
+    /// A layer whose output is kept for [`net::Executor::activation`], where a pass for inference would give its memory to others.
+    /// The last layer's is always kept, and everything is in training but what a ReLU in place overwrites.
+    pub keep: Option<String>,
     /// What operands may be rounded to: with bf16, those of linear layers. Convolutions stay f32, for their tiles need fewer
     /// operations in f32 than plain products in bf16.
     pub precision: Precision,
@@ -65,7 +69,8 @@ pub struct Choice {
 /// where more than a thousand wait to be taken.
 ///
 /// # Errors
-/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, or there is too little memory.
+/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, the layer to keep does not exist, or
+/// there is too little memory.
 pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
     Cpu::new(net, batch, mode, options)
 }
@@ -73,7 +78,7 @@ pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result
 /// Bytes that [`prepare`] would allocate for tensors with the same arguments; nothing is allocated.
 ///
 /// # Errors
-/// Where `batch` or the number of threads is out of range, or the CPU lacks the instruction set.
+/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, or the layer to keep does not exist.
 pub fn memory_bytes(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<u64> {
     Cpu::memory_bytes(net, batch, mode, options)
 }

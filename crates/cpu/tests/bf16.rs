@@ -54,7 +54,7 @@ fn params(net: &Net) -> ParamSet {
 }
 
 fn engine(net: &Net, n: usize, mode: Mode, isa: Isa, threads: usize, inspect: bool, precision: Precision) -> cpu::Cpu {
-    let options = Options { threads: Some(threads), isa: Some(isa), inspect, precision, convolutions: None };
+    let options = Options { threads: Some(threads), isa: Some(isa), inspect, precision, ..Options::default() };
     let mut exec = cpu::prepare(net, n, mode, &options).expect("an executor");
     exec.load(Kind::Weights, &params(net)).expect("weights");
     exec

@@ -29,6 +29,8 @@ fn preparation_is_refused_with_reasons() {
     assert!(prepare(1 << 20, &Options::default()).contains("a batch of 1048576 images"));
     assert!(prepare(1, &Options { threads: Some(0), ..Options::default() }).contains("0 threads"));
     assert!(prepare(1, &Options { threads: Some(5000), ..Options::default() }).contains("5000 threads"));
+    let unknown = prepare(1, &Options { keep: Some("fc9".into()), ..Options::default() });
+    assert!(unknown.contains("no layer is called `fc9`; there are conv1, "), "{unknown}");
     for isa in Isa::ALL {
         let prepared = cpu::prepare(&net, 1, Mode::Infer, &Options { isa: Some(isa), ..Options::default() });
         assert_eq!(prepared.is_ok(), isa.available(), "{isa}");
@@ -165,7 +167,7 @@ fn activations_are_kept_as_promised() {
         assert!(message(exec.activation("relu9")).contains("no layer"));
     }
     assert_eq!(plain.activation("relu2").unwrap(), inspecting.activation("relu2").unwrap());
-    assert!(message(plain.activation("norm2")).contains("prepare to inspect"), "relu2 works in place");
+    assert!(message(plain.activation("norm2")).contains("prepare to keep it"), "relu2 works in place");
     for (i, layer) in net.layers().iter().enumerate() {
         let (tensor, shape) = (inspecting.activation(&layer.name).unwrap(), net.output_of(i));
         assert_eq!(tensor.shape, [2, shape.c, shape.h, shape.w], "{}", layer.name);

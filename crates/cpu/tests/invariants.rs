@@ -3,7 +3,7 @@
 mod prepared;
 
 use cpu::{Isa, Options};
-use net::{Executor, Form, Kind, Mode, Net, StepInfo};
+use net::{Executor, Form, Kind, Mode, Net, Shape, StepInfo};
 use prepared::{NETS, batch, hyper, prepared};
 
 /// Everything that two steps leave behind, as bits.
@@ -77,6 +77,38 @@ fn inference_gives_the_bits_of_testing_in_training() {
         };
         let expected = run(Mode::Train, false);
         assert!(run(Mode::Infer, false) == expected && run(Mode::Infer, true) == expected, "{name}");
+    }
+}
+
+/// What a layer's output shares memory with, and what is done on the way to the next layer, differ where it is kept; its bits do not.
+#[test]
+fn a_kept_layer_has_the_bits_of_inspection() {
+    let small = Net::preset("alexnet-2012").unwrap().with_input(Shape { c: 3, h: 67, w: 67 }).unwrap();
+    let nets = NETS.iter().chain(&["scenes"]).map(|name| Net::preset(name).unwrap()).chain([small]);
+    for net in nets {
+        let (params, batch) = (net.initial_params(3), batch(&net, 3));
+        let options = |inspect, keep: Option<&str>| Options { inspect, keep: keep.map(String::from), ..Options::default() };
+        let prepared = |options: &Options| {
+            let mut exec = cpu::prepare(&net, 3, Mode::Infer, options).unwrap();
+            exec.load(Kind::Weights, &params).unwrap();
+            let output: Vec<u32> = exec.forward(&batch).unwrap().iter().map(|x| x.to_bits()).collect();
+            (exec, output)
+        };
+        let (mut all, expected) = prepared(&options(true, None));
+        let bytes = |options: &Options| cpu::memory_bytes(&net, 3, Mode::Infer, options).unwrap();
+        for layer in net.layers().iter().map(|layer| layer.name.as_str()) {
+            let options = options(false, Some(layer));
+            let (mut exec, output) = prepared(&options);
+            assert!(output == expected, "the output of {} with {layer} kept", net.name());
+            let (kept, inspected) = (exec.activation(layer).unwrap(), all.activation(layer).unwrap());
+            let same = kept.data.iter().zip(&inspected.data).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(kept.shape == inspected.shape && same, "{layer} of {}", net.name());
+            assert!(
+                bytes(&options) < bytes(&Options { inspect: true, keep: None, ..options.clone() }),
+                "{layer} of {}",
+                net.name()
+            );
+        }
     }
 }
 

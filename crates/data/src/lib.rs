@@ -41,6 +41,7 @@ pub use cached::{Cache, cached};
 pub use decode::probe::{Colour, Header, probe};
 pub use decode::{Fault, Format, decode};
 pub use error::Error;
+pub use layouts::devkit::devkit_classes;
 pub use layouts::{LabelOrder, OpenOptions, open};
 pub use list::list_images;
 pub use loader::{EvalLoader, Loaded, LoaderOptions, Stages, TrainLoader};

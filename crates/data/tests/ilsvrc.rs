@@ -209,6 +209,31 @@ fn dirty_images_are_read_and_broken_ones_are_bad() {
 }
 
 #[test]
+fn a_devkit_alone_names_the_classes_in_either_order() {
+    let place = Place::downloaded();
+    let kit = place.path().join("ILSVRC2012_devkit_t12.tar.gz");
+    let wnids = |path: &std::path::Path, order| {
+        let classes = data::devkit_classes(path, order).expect("a devkit").expect("there is one");
+        assert!(classes.iter().all(|(_, words)| !words.is_empty()));
+        classes.into_iter().map(|(wnid, _)| wnid).collect::<Vec<_>>()
+    };
+    let (sorted, by_id) = (wnids(&kit, LabelOrder::Sorted), wnids(&kit, LabelOrder::Devkit));
+    assert_eq!(sorted, place.open().classes);
+    assert_eq!(by_id, place.open_in(LabelOrder::Devkit).expect("there is a devkit").classes);
+    assert_ne!(sorted, by_id);
+    let folder = Place::new().devkit_folder(2010);
+    assert_eq!(wnids(folder.path(), LabelOrder::Devkit), by_id);
+    assert_eq!(wnids(&folder.path().join("devkit-1.0"), LabelOrder::Devkit), by_id);
+    assert_eq!(wnids(place.path(), LabelOrder::Sorted), sorted);
+    let none = Place::new().with("list.txt", b"n01440764 tench\n".to_vec());
+    for path in [none.path().to_path_buf(), none.path().join("list.txt")] {
+        assert_eq!(data::devkit_classes(&path, LabelOrder::Sorted).expect("nothing is damaged"), None);
+    }
+    let cut = Place::new().with("kit.tar.gz", std::fs::read(&kit).expect("the kit")[..40].to_vec());
+    assert!(data::devkit_classes(&cut.path().join("kit.tar.gz"), LabelOrder::Sorted).is_err());
+}
+
+#[test]
 fn labels_in_the_order_of_the_devkit_change_nothing_else() {
     for place in [Place::downloaded(), Place::new().train_folder("train").val_folder("val").devkit_folder(2012)] {
         let (sorted, dataset) = (place.open(), place.open_in(LabelOrder::Devkit).expect("there is a devkit"));

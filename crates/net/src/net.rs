@@ -95,6 +95,13 @@ impl Net {
         Some((weight, weight + 1))
     }
 
+    /// The last hidden layer: what the last linear layer reads, as the layer before dropout has written it. In the paper's net these
+    /// are the 4096 rectified values that its section 6.1 compares images by. `None` where no layer comes before a linear one.
+    pub fn last_hidden(&self) -> Option<usize> {
+        let last = self.layers.iter().rposition(|layer| matches!(layer.op, Op::Linear(_)))?;
+        self.layers[..last].iter().rposition(|layer| !matches!(layer.op, Op::Dropout(_)))
+    }
+
     /// Multiply-adds of one image's forward pass through layer `index`.
     pub fn multiply_adds_of(&self, index: usize) -> u64 {
         multiply_adds(&self.layers[index].op, self.input_of(index), self.output_of(index))

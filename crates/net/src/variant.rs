@@ -74,18 +74,24 @@ pub fn differences(net: &Net, other: &Net) -> Vec<String> {
     sentences
 }
 
-/// In what the parameters of `net` begin or learn otherwise than those of the same names in `other`, a sentence each.
+/// In what the parameters of `net` begin or learn otherwise than those of the same names in `other`: a sentence for each
+/// difference, with all parameters that have it.
 pub fn learning_differences(net: &Net, other: &Net) -> Vec<String> {
-    let mut sentences = Vec::new();
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
     for mine in net.params() {
         let Some(theirs) = other.params().iter().find(|param| param.name == mine.name) else { continue };
         for ((what, mine_is), (_, theirs_is)) in learning(&mine.learn).into_iter().zip(learning(&theirs.learn)) {
-            if mine_is != theirs_is {
-                sentences.push(format!("`{}`: {what} {mine_is} instead of {theirs_is}", mine.name));
+            if mine_is == theirs_is {
+                continue;
+            }
+            let (text, name) = (format!("{what} {mine_is} instead of {theirs_is}"), format!("`{}`", mine.name));
+            match found.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, names)) => names.push(name),
+                None => found.push((text, vec![name])),
             }
         }
     }
-    sentences
+    found.into_iter().map(|(text, names)| format!("{}: {text}", names.join(", "))).collect()
 }
 
 /// Positions in `a` of a longest sequence of layers that stand in both lists, by name, in the same order.
@@ -210,7 +216,7 @@ mod tests {
         let run = Variant::of(&preset("alexnet-2012")).from_paper;
         for line in [
             "`cnorm2` (lrn within k=1 a=4.000e-5 b=0.75) is added behind `norm2`",
-            "`conv3.weight`: begins normal with standard deviation 0.03 instead of normal with standard deviation 0.01",
+            "`conv3.weight`, `conv4.weight`, `conv5.weight`: begins normal with standard deviation 0.03 instead of normal with standard deviation 0.01",
         ] {
             assert!(run.iter().any(|said| said == line), "{line}: {run:?}");
         }

@@ -94,6 +94,23 @@ fn map_sizes() {
 }
 
 #[test]
+fn the_last_hidden_layer_is_what_the_last_linear_layer_reads() {
+    let cases = [
+        ("alexnet", "relu7", 4096),
+        ("alexnet-2012", "relu7", 4096),
+        ("torchvision", "relu7", 4096),
+        ("cifar-18pct", "pool3", 1024),
+    ];
+    for (name, layer, values) in cases {
+        let net = preset(name);
+        let index = net.last_hidden().unwrap_or_else(|| panic!("{name} has one"));
+        assert_eq!((net.layers()[index].name.as_str(), net.output_of(index).len()), (layer, values), "{name}");
+    }
+    let only = preset("tiny").layers().iter().rfind(|l| l.op == Op::Softmax).cloned();
+    assert_eq!(Net::new("none", Shape { c: 3, h: 4, w: 4 }, only.into_iter().collect()).unwrap().last_hidden(), None);
+}
+
+#[test]
 fn the_tiny_net_holds_every_kind_of_layer() {
     let net = preset("tiny");
     for kind in ["conv", "local", "relu", "tanh", "lrn", "lrn_within", "max_pool", "avg_pool", "dropout", "linear", "softmax"] {

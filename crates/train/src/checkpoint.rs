@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use data::{Preprocessing, Statistics};
-use net::{Net, ParamSet, Tensor};
+use net::{Net, ParamSet, Tensor, Variant};
 use serde::{Deserialize, Serialize};
 use weights::safetensors::SharedContents;
 use weights::{DigestWriter, Mapped};
@@ -48,6 +48,9 @@ pub struct Manifest {
     pub revision: String,
     /// The net, as TOML.
     pub net: String,
+    /// Which AlexNet that is.
+    #[serde(default)]
+    pub variant: Variant,
     /// The recipe, as TOML.
     pub recipe: String,
     /// From image to input.

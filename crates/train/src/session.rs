@@ -360,6 +360,7 @@ impl Session<'_> {
             version: env!("CARGO_PKG_VERSION").into(),
             revision: self.config.revision.clone(),
             net: self.exec.net().to_toml(),
+            variant: net::Variant::of(self.exec.net()),
             recipe: recipe.to_toml(),
             preprocessing: recipe.preprocessing.clone(),
             classes: self.dataset.classes.clone(),

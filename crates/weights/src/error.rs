@@ -35,6 +35,16 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A value that the precision asked for does not reach.
+    #[error("`{}`: {value} in the row of `{name}` is beyond 65504, the largest half-precision number", path.display())]
+    TooLarge {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The row.
+        name: String,
+        /// The value.
+        value: f32,
+    },
 }
 
 impl Error {

@@ -1,10 +1,13 @@
 //! Files that are either whole or not there.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
+
+/// Bytes that are written at a time.
+const BUFFER: usize = 1 << 18;
 
 /// Writes a file so that `path` holds either its former content or all of the new one, whenever the program or the
 /// machine stops: writes beside it, syncs, renames, syncs the folder. On an error the file beside is removed and what was
@@ -13,15 +16,78 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::DiskFull`] where there is no room; else what `write` or the system said.
 pub fn replace<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> Result<T> {
-    let beside = beside(path);
-    let result = create(&beside, write)
-        .and_then(|value| fs::rename(&beside, path).map(|()| value).map_err(|source| Error::io("write", path, source)));
-    match result {
-        Ok(value) => sync_folder(folder_of(path)).map(|()| value),
-        Err(error) => {
-            // The error that matters is the first; a file that was never made cannot be removed.
-            let _ = fs::remove_file(&beside);
-            Err(of_target(error, path))
+    let mut file = Beside::new(path)?;
+    let value = write(&mut file).map_err(|source| Error::io("write", path, source))?;
+    file.finish()?;
+    Ok(value)
+}
+
+/// A file that is written beside the place that it takes at its end, as by [`replace`], but bit by bit and with a way back to
+/// what has been written. Dropped before its end, it is removed, and what was at its place stays.
+#[derive(Debug)]
+pub struct Beside {
+    /// `None` once the file has taken its place.
+    writer: Option<BufWriter<File>>,
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl Beside {
+    /// Begins the file that will stand at `path`.
+    ///
+    /// # Errors
+    /// Where the system refuses a file in that folder.
+    pub fn new(path: &Path) -> Result<Beside> {
+        let beside = beside(path);
+        let file = File::create(&beside).map_err(|source| Error::io("write", path, source))?;
+        Ok(Beside { writer: Some(BufWriter::with_capacity(BUFFER, file)), beside, path: path.into() })
+    }
+
+    /// Where it will stand.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Syncs it, puts it in its place, and makes that last.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] where there is no room; else what the system said.
+    pub fn finish(mut self) -> Result<()> {
+        let fault = |source| Error::io("write", &self.path, source);
+        if let Some(writer) = &mut self.writer {
+            writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(fault)?;
+        }
+        fs::rename(&self.beside, &self.path).map_err(fault)?;
+        self.writer = None;
+        sync_folder(folder_of(&self.path))
+    }
+
+    fn writer(&mut self) -> io::Result<&mut BufWriter<File>> {
+        self.writer.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Write for Beside {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer()?.flush()
+    }
+}
+
+impl Seek for Beside {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.writer()?.seek(to)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if self.writer.take().is_some() {
+            // The error that matters came before; a file that is gone cannot be removed.
+            let _ = fs::remove_file(&self.beside);
         }
     }
 }
@@ -32,7 +98,7 @@ pub fn replace<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<
 /// As [`replace`]; an incomplete file stays behind.
 pub fn create<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> Result<T> {
     let all = || {
-        let mut writer = BufWriter::with_capacity(1 << 18, File::create(path)?);
+        let mut writer = BufWriter::with_capacity(BUFFER, File::create(path)?);
         let value = write(&mut writer)?;
         writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         Ok(value)
@@ -61,15 +127,6 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The same error, naming the file that the caller asked for.
-fn of_target(error: Error, target: &Path) -> Error {
-    match error {
-        Error::Io { action, source, .. } => Error::Io { action, path: target.into(), source },
-        Error::DiskFull { source, .. } => Error::DiskFull { path: target.into(), source },
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +152,28 @@ mod tests {
         replace(&path, |w| w.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["weights"]);
+    }
+
+    #[test]
+    fn a_file_beside_takes_its_place_at_its_end_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        fs::write(&path, "old").unwrap();
+        let begun = || {
+            let mut file = Beside::new(&path).unwrap();
+            file.write_all(b"?? and more").unwrap();
+            file.seek(SeekFrom::Start(0)).unwrap();
+            file.write_all(b"me").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+            file
+        };
+        drop(begun());
+        assert_eq!((names(folder.path()), fs::read(&path).unwrap().as_slice()), (vec!["weights".to_string()], &b"old"[..]));
+        begun().finish().unwrap();
+        assert_eq!(
+            (names(folder.path()), fs::read(&path).unwrap().as_slice()),
+            (vec!["weights".to_string()], &b"me and more"[..])
+        );
     }
 
     /// What a killed program leaves beside does not matter.

@@ -2,22 +2,28 @@
 //!
 //! A hostile file yields an error, never a panic or an allocation beyond the file's own size.
 
+pub mod caffemodel;
+pub mod cuda_convnet;
 mod digest;
 mod error;
+pub mod features;
 mod file;
 mod floats;
 mod foreign;
 mod map;
 #[cfg(test)]
 mod mutated;
+pub mod npy;
+pub mod onnx;
 pub mod pickle;
 pub mod protobuf;
 pub mod safetensors;
 pub mod torch;
+pub mod zip;
 
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
-pub use file::{create, replace, sync_folder};
+pub use file::{Beside, create, replace, sync_folder};
 pub use foreign::Foreign;
 pub use map::Mapped;
 

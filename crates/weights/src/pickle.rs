@@ -26,7 +26,7 @@ pub use numpy::{Array, Kind};
 pub use value::Value;
 
 /// Where a node is in its pickle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u32);
 
 /// One value.

@@ -24,7 +24,7 @@ pub type SharedContents = Vec<(String, SharedTensor)>;
 /// The longest header that the format allows, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 /// The header's key for free text.
-const METADATA: &str = "__metadata__";
+pub(crate) const METADATA: &str = "__metadata__";
 /// Values converted at a time, so that a write needs no second copy of a tensor.
 const CHUNK: usize = 1 << 14;
 
@@ -62,7 +62,7 @@ fn read_from(reader: &mut impl Read, file_bytes: u64, path: &Path) -> Result<Con
     Ok((tensors, text))
 }
 
-fn unusable(path: &Path, message: String) -> Error {
+pub(crate) fn unusable(path: &Path, message: String) -> Error {
     Error::Format { path: path.into(), format: "safetensors", message }
 }
 
@@ -135,7 +135,7 @@ fn tensor_of(file: &Arc<Mapped>, start: usize, info: &TensorInfo, float: Float) 
 }
 
 /// The header, checked: the tensors fill the rest of the file exactly, so nothing read later exceeds the file.
-fn read_header(
+pub(crate) fn read_header(
     reader: &mut impl Read,
     file_bytes: u64,
     format: &dyn Fn(String) -> Error,

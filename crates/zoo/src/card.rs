@@ -136,6 +136,11 @@ impl Card {
         Ok((card, net))
     }
 
+    /// Whether its classes are only numbered, because the file that it was imported from does not name them.
+    pub fn has_unnamed_classes(&self) -> bool {
+        self.origin.is_some() && self.classes.iter().enumerate().all(|(label, class)| *class == label.to_string())
+    }
+
     /// The recipe that the net was trained by, where that is known and readable.
     pub fn recipe(&self) -> Option<Recipe> {
         self.trained.as_ref().and_then(|trained| Recipe::from_toml(&trained.recipe).ok())

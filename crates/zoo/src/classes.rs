@@ -15,13 +15,17 @@ const LONGEST: u64 = 1 << 24;
 ///
 /// A list has a class a line in the order of the labels: a name; a WordNet id and its words (`n01440764 tench, Tinca tinca`, as
 /// Caffe's `synset_words.txt`); or a name, a tab and its words (as a run's `classes.txt`). A JSON object from label to
-/// `[id, word]` is read too (`imagenet_class_index.json`).
+/// `[id, word]` is read too (`imagenet_class_index.json`). ILSVRC's development kit knows its classes in every order.
 ///
 /// # Errors
 /// Where the list cannot be read or names another number of classes.
 pub(crate) fn read(path: &Path, order: LabelOrder, count: usize) -> Result<(Vec<String>, Vec<String>)> {
-    let text = read_text(path)?;
-    let pairs = if text.trim_start().starts_with('{') { of_json(&text) } else { Ok(of_lines(&text)) };
+    let kit = data::devkit_classes(path, order)?;
+    let of_text = |text: String| if text.trim_start().starts_with('{') { of_json(&text) } else { Ok(of_lines(&text)) };
+    let pairs = match kit {
+        Some(classes) => Ok(classes),
+        None => of_text(read_text(path)?),
+    };
     let fault = |message: String| Error::Given { option: "--classes", message: format!("`{}` {message}", path.display()) };
     let pairs = pairs.map_err(fault)?;
     if pairs.len() != count {

@@ -8,7 +8,7 @@ use net::{Net, SharedTensor};
 use train::Recipe;
 use weights::Mapped;
 
-use crate::{Card, Error, Given, Model, Origin, Result, classes, state_dict};
+use crate::{Card, Error, Given, Model, Origin, Result, caffe, classes, cuda_convnet, mean, onnx, state_dict};
 
 /// What a format's reader found in a file.
 pub(crate) struct Foreign {
@@ -43,8 +43,12 @@ struct Reader {
 
 /// The formats that are read; the first one that recognises a file reads it.
 const READERS: &[Reader] = &[
+    // Before what would take a checkpoint for its own by a key such as `model_state_dict`.
     Reader { name: "PyTorch", recognises: weights::torch::recognises, read: state_dict::read_torch },
+    Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read },
     Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
+    Reader { name: "Caffe", recognises: caffe::recognises, read: caffe::read },
+    Reader { name: onnx::FORMAT, recognises: weights::onnx::recognises, read: onnx::read },
 ];
 
 /// Recognises a file's format by its content, and reads it.
@@ -67,10 +71,17 @@ impl Foreign {
     pub(crate) fn into_model(self, file: &Mapped, given: &Given) -> Result<Model> {
         net::check_shared(&self.net, &self.weights)?;
         let mut notes = self.notes.clone();
-        let (mut card, statistics) = match &self.card {
+        let (mut card, mut statistics) = match &self.card {
             Some(card) => (card.clone(), self.statistics.clone().unwrap_or_default()),
             None => self.new_card(file, given, &mut notes)?,
         };
+        if let Some(text) = &given.mean
+            && self.card.is_some()
+        {
+            let found = mean::apply(text, &mut card.preprocessing, self.net.input(), &mut notes)?;
+            statistics = found.unwrap_or(statistics);
+            card.preprocessing.check(self.net.input())?;
+        }
         if let Some(path) = &given.classes {
             (card.classes, card.words) = classes::read(path, self.order, self.net.classes())?;
         }
@@ -84,7 +95,7 @@ impl Foreign {
             None => usual_preprocessing(&self.net)?,
         };
         let statistics = match &given.mean {
-            Some(_) => return Err(Error::Given { option: "--mean", message: "not read yet".into() }),
+            Some(text) => mean::apply(text, &mut preprocessing, self.net.input(), notes)?,
             None => self.statistics.clone(),
         };
         if statistics.is_none() && matches!(preprocessing.mean, Mean::Image | Mean::ImageAtCrop | Mean::Channels) {

@@ -18,7 +18,7 @@ pub struct Given {
 impl Given {
     /// A checkpoint says all of this itself.
     pub(crate) fn refuse_for_checkpoints(&self, path: &Path) -> Result<()> {
-        let options = [("--net", self.net.is_some()), ("--mean", self.mean.is_some()), ("--classes", self.classes.is_some())];
+        let options = [("--preset", self.net.is_some()), ("--mean", self.mean.is_some()), ("--classes", self.classes.is_some())];
         match options.into_iter().find(|(_, given)| *given) {
             Some((option, _)) => {
                 Err(Error::Given { option, message: format!("`{}` is a checkpoint, which says this itself", path.display()) })

@@ -16,7 +16,7 @@ pub(crate) const LEARN: (Learn, Learn) =
 /// # Errors
 /// Where the ops do not fit each other.
 pub(crate) fn by_ops(input: Shape, ops: Vec<Op>, preferred: Option<&str>) -> Result<Net> {
-    let net = Net::new("imported", input, named(ops))?;
+    let net = unnamed(input, ops)?;
     let alike: Vec<Net> = presets().filter(|preset| preset.tests_like(&net)).collect();
     let chosen = alike.iter().find(|preset| Some(preset.name()) == preferred).or(alike.first());
     match chosen {
@@ -24,6 +24,14 @@ pub(crate) fn by_ops(input: Shape, ops: Vec<Op>, preferred: Option<&str>) -> Res
         Some(preset) => Ok(preset.with_classes(net.classes())?),
         None => Ok(net),
     }
+}
+
+/// The net of these ops, called `imported` whatever it is, its layers named by their places.
+///
+/// # Errors
+/// As [`by_ops`].
+pub(crate) fn unnamed(input: Shape, ops: Vec<Op>) -> Result<Net> {
+    Ok(Net::new("imported", input, named(ops))?)
 }
 
 /// The presets whose parameters have these shapes in this order, with as many classes as the last shape says.
@@ -54,7 +62,7 @@ pub(crate) fn choose(path: &std::path::Path, candidates: Vec<Net>, named: Option
             true => format!("`{}` has not the parameters of `{name}`, nor of any other preset", path.display()),
             false => format!("`{}` has the parameters of {}, not of `{name}`", path.display(), names(&candidates)),
         };
-        return find(name).ok_or_else(|| Error::Given { option: "--net", message: message() });
+        return find(name).ok_or_else(|| Error::Given { option: "--preset", message: message() });
     }
     if let Some(net) = usual.iter().find_map(|name| find(name)) {
         return Ok(net);

@@ -1,37 +1,52 @@
-//! `alexnet describe`: what a net is, layer by layer.
+//! `alexnet describe`: what a net is, layer by layer, and what is known of a trained one.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use clap::Args;
-use net::PRESETS;
+use data::{Channels, Fit, Mean, Preprocessing, Std};
+use net::{Net, PRESETS, Variant};
 use report::format;
 use train::Metrics;
-use train::checkpoint::{Checks, Manifest, Saved};
+use train::checkpoint::Checks;
+use zoo::{Card, Model};
 
 use crate::dataset::titled;
 use crate::failure::Result;
-use crate::{nets, saved, terminal};
+use crate::saved::{self, About};
+use crate::{nets, terminal};
 
-/// Show a net: its layers, shapes, parameters and multiply-adds
+/// Show a net: its layers, shapes, parameters and multiply-adds; and all that is known of a trained one
 #[derive(Args)]
 #[command(after_help = "\
+Of a trained net, whatever program has written it, this tells which AlexNet it is
+and in what it differs from the paper, how it wants its images, its classes, what
+it was trained on, by which recipe, and how well it does.
+
 Examples:
   alexnet describe                    the network of the paper
   alexnet describe --list             every preset
-  alexnet describe --net caffe        another one
-  alexnet describe --net runs/mine    a trained one: classes, metrics, recipe
+  alexnet describe caffe              another one
+  alexnet describe runs/mine          a trained one: a run, a checkpoint, a file
   alexnet describe --toml > my.toml   to be edited and trained: --net my.toml")]
 pub(crate) struct Describe {
-    /// A preset, a net's TOML file, or a run directory or checkpoint
-    #[arg(long, value_name = "NAME|FILE", default_value = "alexnet")]
+    /// A preset, a net's TOML file, a run directory, a checkpoint, or a file of trained weights
+    #[arg(value_name = "NAME|FILE", conflicts_with = "net")]
+    what: Option<String>,
+    /// The same
+    #[arg(long, value_name = "NAME|FILE", default_value = "alexnet", hide_default_value = true)]
     net: String,
     /// Print the net as TOML, ready to be edited
     #[arg(long, conflicts_with = "list")]
     toml: bool,
+    /// Print a trained net's card as JSON
+    #[arg(long, conflicts_with_all = ["toml", "list"])]
+    json: bool,
     /// List the presets
-    #[arg(long, conflicts_with = "net")]
+    #[arg(long, conflicts_with_all = ["net", "what"])]
     list: bool,
+    #[command(flatten)]
+    about: About,
 }
 
 impl Describe {
@@ -39,13 +54,18 @@ impl Describe {
         if self.list {
             return terminal::print(&list());
         }
-        let path = Path::new(&self.net);
+        let what = self.what.as_ref().unwrap_or(&self.net);
+        let path = Path::new(what);
         if saved::is_one(path) {
-            let (saved, _) = saved::open(path, Checks::All)?;
-            return terminal::print(&if self.toml { saved.net()?.to_toml() } else { describe(&saved)? });
+            let model = zoo::open(path, &self.about.given(), Checks::All)?;
+            return terminal::print(&match (self.toml, self.json) {
+                (true, _) => model.net.to_toml(),
+                (_, true) => format!("{}\n", model.card.to_json()),
+                _ => describe(&model),
+            });
         }
-        let net = nets::resolve(&self.net)?;
-        terminal::print(&if self.toml { net.to_toml() } else { net.table() })
+        let net = nets::resolve(what)?;
+        terminal::print(&if self.toml { net.to_toml() } else { format!("{}{}", net.table(), from_paper(&Variant::of(&net))) })
     }
 }
 
@@ -54,41 +74,103 @@ fn list() -> String {
     PRESETS.iter().map(|preset| format!("{:<width$}  {}\n", preset.name, preset.summary)).collect()
 }
 
-/// A checkpoint's net, what it was trained on, how far, how well, and by which recipe.
-fn describe(saved: &Saved) -> Result<String> {
-    let (net, manifest) = (saved.net()?, saved.manifest());
-    let dataset = &manifest.dataset;
-    let mut rows = vec![
-        ("checkpoint", saved.path().display().to_string()),
-        ("net", net.name().to_string()),
-        (
-            "data",
-            format!(
-                "{}: {}, {} for validation",
-                dataset.name,
-                format::of(dataset.train_images, "training image", "training images"),
-                format::count(dataset.val_images)
-            ),
-        ),
-        (
-            "trained",
-            format!(
-                "{}; next is batch {} of epoch {}, both counted from 0",
-                format::of(manifest.position.step.into(), "step", "steps"),
-                manifest.position.batch,
-                manifest.position.epoch
-            ),
-        ),
-    ];
-    rows.extend(manifest.metrics.as_ref().map(|found| ("metrics", metrics(found))));
-    rows.extend(manifest.progress.best.as_ref().map(|best| ("best so far", metrics(best))));
-    rows.extend([("seed", manifest.seed.to_string()), ("revision", format!("{} ({})", manifest.version, manifest.revision))]);
-    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+/// A trained net: which one, how it wants its images, what it was trained on, how far, how well, and by which recipe.
+fn describe(model: &Model) -> String {
+    let Model { net, card, .. } = model;
+    let rows: Vec<_> = rows(model).into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
     let mut text = format::table(&rows, &[]);
+    let note = |note: &String| format!("note: {note}\n");
+    text.extend(model.notes.iter().map(note));
     // Writing to a string cannot fail.
-    let _ = write!(text, "\n{}\n{}\n\n# recipe\n{}", net.table(), classes(manifest), manifest.recipe.trim_end());
-    text.push('\n');
-    Ok(text)
+    let _ = write!(text, "\n{}{}\n{}\n", net.table(), from_paper(&card.variant), classes(card));
+    if let Some(trained) = &card.trained {
+        let _ = write!(text, "\n# recipe\n{}\n", trained.recipe.trim_end());
+    }
+    text
+}
+
+fn rows(model: &Model) -> Vec<(&'static str, String)> {
+    let card = &model.card;
+    let what = if model.checkpoint.is_some() { "checkpoint" } else { "file" };
+    let mut rows = vec![(what, model.path.display().to_string()), ("net", variant(&model.net, &card.variant))];
+    if let Some(origin) = &card.origin {
+        rows.push((
+            "imported from",
+            format!("{}, {} (BLAKE3 {}…)", origin.format, origin.file, &origin.blake3[..16.min(origin.blake3.len())]),
+        ));
+    }
+    rows.push(("images", images(&card.preprocessing, &model.net)));
+    if let Some(dataset) = &card.dataset {
+        let count = format::of(dataset.train_images, "training image", "training images");
+        let val = format::count(dataset.val_images);
+        let digest = &dataset.labels[..16.min(dataset.labels.len())];
+        rows.push(("data", format!("{}: {count}, {val} for validation (BLAKE3 of the labels {digest}…)", dataset.name)));
+    }
+    if let Some(trained) = &card.trained {
+        rows.push(("trained", position(model, trained.steps)));
+    }
+    rows.extend(card.metrics.as_ref().map(|found| ("metrics", metrics(found))));
+    let best = model.checkpoint.as_ref().and_then(|saved| saved.manifest().progress.best.as_ref());
+    rows.extend(best.map(|best| ("best so far", metrics(best))));
+    rows.extend(card.trained.as_ref().map(|trained| ("seed", trained.seed.to_string())));
+    let revision = if card.revision.is_empty() { String::new() } else { format!(" ({})", card.revision) };
+    rows.push(("revision", format!("{}{revision}", card.version)));
+    rows
+}
+
+/// Which AlexNet it is.
+fn variant(net: &Net, variant: &Variant) -> String {
+    match &variant.differences[..] {
+        [] => variant.preset.clone(),
+        [one] => format!("{}: as `{}`, but {one}", net.name(), variant.preset),
+        many => format!("{}: as `{}` with {} differences, such as: {}", net.name(), variant.preset, many.len(), many[0]),
+    }
+}
+
+fn from_paper(variant: &Variant) -> String {
+    let lines: String = variant.from_paper.iter().map(|line| format!("  {line}\n")).collect();
+    if lines.is_empty() { String::new() } else { format!("\nunlike the network of the paper's text:\n{lines}") }
+}
+
+/// From image to input, as in testing.
+fn images(p: &Preprocessing, net: &Net) -> String {
+    let side = p.stored;
+    let fit = match p.fit {
+        Fit::Crop | Fit::ShorterSide => format!("shorter side to {side}"),
+        Fit::Warp => format!("warped to {side}×{side}"),
+        Fit::AsIs => format!("of {side}×{side} as they are"),
+    };
+    let channels = match p.channels {
+        Channels::Rgb => "RGB",
+        Channels::Bgr => "BGR",
+        Channels::Grey => "grey",
+    };
+    let numbers = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
+    let mean = match &p.mean {
+        Mean::None => "nothing".to_string(),
+        Mean::Image | Mean::ImageAtCrop => "a mean image".into(),
+        Mean::Channels => "the channels' means".into(),
+        Mean::Values(values) => numbers(values),
+    };
+    let std = match &p.std {
+        Std::None => String::new(),
+        Std::Channels => ", divided by the channels' deviations".into(),
+        Std::Values(values) => format!(", divided by {}", numbers(values)),
+    };
+    let input = net.input();
+    format!("{fit}, the central {}×{}; {channels} of 0 to 255, minus {mean}{std}", input.h, input.w)
+}
+
+/// How far it was trained.
+fn position(model: &Model, steps: u32) -> String {
+    let steps = format::of(steps.into(), "step", "steps");
+    match &model.checkpoint {
+        Some(saved) => {
+            let position = saved.manifest().position;
+            format!("{steps}; next is batch {} of epoch {}, both counted from 0", position.batch, position.epoch)
+        }
+        None => steps,
+    }
 }
 
 fn metrics(metrics: &Metrics) -> String {
@@ -103,7 +185,7 @@ fn metrics(metrics: &Metrics) -> String {
     )
 }
 
-fn classes(manifest: &Manifest) -> String {
-    let names: Vec<_> = manifest.classes.iter().enumerate().map(|(label, class)| titled(class, &manifest.words, label)).collect();
+fn classes(card: &Card) -> String {
+    let names: Vec<_> = card.classes.iter().enumerate().map(|(label, class)| titled(class, &card.words, label)).collect();
     format!("{}: {}", format::of(names.len() as u64, "class", "classes"), names.join(", "))
 }

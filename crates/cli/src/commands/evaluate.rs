@@ -9,7 +9,7 @@ use data::{Dataset, Views};
 use net::{Executor, Net, Precision};
 use report::{Console, Style, format};
 use serde_json::json;
-use train::checkpoint::{Checks, Manifest};
+use train::checkpoint::Checks;
 use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
 
 use crate::dataset::{self, Reading};
@@ -67,11 +67,20 @@ impl Evaluate {
         let engine = Engine::new(common.threads(), self.precision)?;
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
-        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
-        let classes = &saved.manifest().classes;
+        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
+        let by_position = model.card.has_unnamed_classes() && dataset.classes.len() == model.net.classes();
+        let (classes, words) = match by_position {
+            true => (&dataset.classes, &dataset.words),
+            false => (&model.card.classes, &model.card.words),
+        };
         let source = dataset::validation_as(&dataset, classes)?;
         let mut console = Console::with_outputs(self.progress_style(common), Box::new(io::stderr()), Box::new(io::stderr()));
         dataset.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
+        if by_position {
+            console.say(
+                "note: the file does not name its classes: they are taken in the data set's order, which --label-order changes",
+            );
+        }
         source.remark(pipeline.preprocessing()).iter().for_each(|remark| console.say(&format!("note: {remark}")));
         let stop = interrupt::flag("nothing has been written")?;
         let options = EvaluateOptions { views: self.views, threads: reading.threads(&engine), bad: reading.bad_images() };
@@ -82,9 +91,9 @@ impl Evaluate {
         let evaluation = result.ok_or_else(Failure::interrupted)?;
         evaluation.bad.iter().for_each(|image| console.warn(&format!("not counted: {}: {}", image.name, image.reason)));
         if let Some(folder) = &self.csv {
-            write_tables(folder, &evaluation, saved.manifest())?;
+            write_tables(folder, &evaluation, classes, words)?;
         }
-        let subject = Subject { checkpoint: saved.path(), net: executor.net(), dataset: &dataset };
+        let subject = Subject { checkpoint: &model.path, net: executor.net(), dataset: &dataset };
         terminal::print(&if self.json { json(&subject, &evaluation) } else { text(&subject, &evaluation) })
     }
 
@@ -138,8 +147,7 @@ fn json(subject: &Subject<'_>, evaluation: &Evaluation) -> String {
     format!("{result:#}\n")
 }
 
-fn write_tables(folder: &Path, evaluation: &Evaluation, manifest: &Manifest) -> Result<()> {
-    let Manifest { classes, words, .. } = manifest;
+fn write_tables(folder: &Path, evaluation: &Evaluation, classes: &[String], words: &[String]) -> Result<()> {
     fs::create_dir_all(folder).context(|| folder.display().to_string())?;
     for (name, table) in
         [("per-class.csv", evaluation.per_class_csv(classes, words)), ("confusion.csv", evaluation.confusion_csv(classes))]

@@ -28,6 +28,9 @@ pub(crate) struct Plan {
     /// Time each convolution's candidates here as well
     #[arg(long)]
     measure: bool,
+    /// With --measure: print what was measured as JSON, on one line
+    #[arg(long, requires = "measure")]
+    json: bool,
     /// What operands may be rounded to: f32, or bf16 in linear layers
     #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
     precision: Precision,
@@ -50,6 +53,6 @@ impl Plan {
             return terminal::print(&plan);
         }
         let found = Candidates::measure(&engine, &net, images, mode, ROUNDS)?;
-        terminal::print(&format!("{plan}\n\n{}", found.text()))
+        terminal::print(&if self.json { found.json() } else { format!("{plan}\n\n{}", found.text()) })
     }
 }

@@ -1,20 +1,21 @@
 //! `alexnet predict`: which class does an image show?
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use data::{BadImages, Content, Dataset, EvalLoader, LoaderOptions, Source, Views};
+use data::{BadImages, EvalLoader, LoaderOptions, Source, Views};
 use net::{Executor, Precision};
 use report::format;
 use serde_json::json;
-use train::checkpoint::{Checks, Manifest};
+use train::checkpoint::Checks;
+use zoo::Card;
 
-use crate::dataset::{self, titled};
+use crate::dataset::titled;
 use crate::engine::{self, Engine};
 use crate::failure::{Failure, Result};
+use crate::inputs::Inputs;
 use crate::saved::{Loaded, Weights};
 use crate::{Common, terminal};
 
@@ -54,8 +55,8 @@ impl Predict {
         let inputs = Arc::new(Inputs::new(&self.images, !self.no_exif_rotation)?);
         let engine = Engine::new(common.threads(), self.precision)?;
         let batch = inputs.len().min(self.batch.into());
-        let Loaded { saved, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference)?;
-        let Manifest { classes, words, .. } = saved.manifest();
+        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference)?;
+        let Card { classes, words, .. } = &model.card;
         let options =
             LoaderOptions { batch: executor.capacity(), threads: engine.threads(), slots: 3, seed: 0, bad: BadImages::Skip };
         let mut loader = EvalLoader::start(Arc::<Inputs>::clone(&inputs), pipeline, Views::Centre, options);
@@ -131,68 +132,6 @@ impl Answer<'_> {
             let _ = writeln!(text, "  {class:<width$}  {bar} {share:>8}");
         }
         text
-    }
-}
-
-/// The images of the command line, as a source without labels.
-struct Inputs {
-    inputs: Vec<Input>,
-    scenes: Dataset,
-    exif: bool,
-}
-
-enum Input {
-    File(PathBuf),
-    /// A built-in validation image.
-    Scene(usize),
-}
-
-impl Inputs {
-    /// # Errors
-    /// Where an argument leads to no image.
-    fn new(arguments: &[PathBuf], exif: bool) -> Result<Inputs> {
-        let scenes = dataset::built_in();
-        let mut inputs = Vec::new();
-        for argument in arguments {
-            let scene = (0..scenes.val.len()).find(|&index| argument.to_str() == Some(&scenes.val.name(index)));
-            match scene {
-                Some(index) if !argument.exists() => inputs.push(Input::Scene(index)),
-                _ => inputs.extend(data::list_images(std::slice::from_ref(argument))?.into_iter().map(Input::File)),
-            }
-        }
-        Ok(Inputs { inputs, scenes, exif })
-    }
-
-    /// The class of a built-in image.
-    fn truth(&self, index: usize) -> Option<&str> {
-        match self.inputs[index] {
-            Input::Scene(scene) => Some(&self.scenes.classes[self.scenes.val.label(scene) as usize]),
-            Input::File(_) => None,
-        }
-    }
-}
-
-impl Source for Inputs {
-    fn len(&self) -> usize {
-        self.inputs.len()
-    }
-
-    fn label(&self, _: usize) -> u32 {
-        0
-    }
-
-    fn name(&self, index: usize) -> Cow<'_, str> {
-        match &self.inputs[index] {
-            Input::File(path) => path.to_string_lossy(),
-            Input::Scene(scene) => self.scenes.val.name(*scene),
-        }
-    }
-
-    fn fetch<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> data::Result<Content<'a>> {
-        match &self.inputs[index] {
-            Input::File(path) => data::fetch_file(path, self.exif, buffer),
-            Input::Scene(scene) => self.scenes.val.fetch(*scene, buffer),
-        }
     }
 }
 

@@ -47,6 +47,33 @@ fn text_has_a_table_and_the_peaks() {
     contains(&ran.out, &["tiny: 1 training step of 2 images", "images/s", "conv1", "GFLOP/s", "arithmetic peak", "copying"]);
 }
 
+/// Whether a pick is the faster one depends on the hour; that the answer follows from what was measured does not.
+#[test]
+fn picks_are_measured_beside_their_candidates() {
+    let plan = alexnet!("plan", "--net", "scenes", "--batch", "4", "--measure", "--threads", "2");
+    contains(&plan.and(["--infer"]).ok().out, &["convolution", "tiles, ms", "product, ms", "conv2", "beside the best"]);
+    let json = alexnet!("plan", "--net", "scenes", "--batch", "4", "--measure", "--json").ok();
+    let bench = alexnet!("bench", "--net", "scenes", "--batch", "4", "--iters", "2", "--assert", "--json").run();
+    for ran in [&json, &bench] {
+        let found: Value = serde_json::from_str(&ran.out).expect("JSON");
+        assert_eq!((&found["net"], &found["batch"]), (&"scenes".into(), &4.into()));
+        let rows = found["convolutions"].as_array().expect("rows");
+        let layers: Vec<_> = rows.iter().map(|row| row["layer"].as_str().expect("a name")).collect();
+        assert_eq!(layers, ["conv1", "conv2", "conv3", "conv4", "conv5"]);
+        for row in rows {
+            let ms = |key: &str| row[key].as_f64().unwrap_or(f64::INFINITY);
+            let (tiles, product) = (ms("tiles_ms"), ms("product_ms"));
+            let picked = if row["picked"] == "tiles" { tiles } else { product };
+            assert!((ms("excess") - picked / tiles.min(product)).abs() < 1e-9 && product > 0.0, "{row}");
+        }
+    }
+    let found: Value = serde_json::from_str(&bench.out).expect("JSON");
+    let rows = found["convolutions"].as_array().expect("rows");
+    let too_slow = rows.iter().any(|row| row["excess"].as_f64().is_some_and(|excess| excess > 1.05));
+    assert_eq!(bench.code, Some(i32::from(too_slow)), "{bench}");
+    contains(&alexnet!("plan", "--json").fails(2), &["--measure"]);
+}
+
 #[test]
 fn options_that_cannot_be() {
     for (option, value) in [("--batch", "0"), ("--iters", "0"), ("--warmup", "-1"), ("--mode", "backward"), ("--threads", "0")] {

@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use crate::support::{Place, alexnet, contains};
 
-const COMMANDS: [&str; 8] = ["train", "evaluate", "predict", "describe", "plan", "bench", "recipe", "completions"];
+const COMMANDS: [&str; 10] =
+    ["train", "evaluate", "predict", "features", "similar", "describe", "plan", "bench", "recipe", "completions"];
 
 #[test]
 fn every_help_has_examples() {

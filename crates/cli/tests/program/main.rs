@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod checkpoints;
 mod commands;
+mod features;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -114,6 +114,13 @@ fn check_images(batch: usize) -> Result<()> {
     Err(fault(format!("a batch of {batch} images given, 1 to {MOST_IMAGES} can be")))
 }
 
+fn layer_index(net: &Net, layer: &str) -> Result<usize> {
+    net.layer_index(layer).ok_or_else(|| {
+        let known: Vec<&str> = net.layers().iter().map(|layer| layer.name.as_str()).collect();
+        fault(format!("no layer is called `{layer}`; there are {}", known.join(", ")))
+    })
+}
+
 /// A plan, and what it was made for.
 struct Planned {
     plan: Plan,
@@ -135,6 +142,7 @@ impl Planned {
             capacity: batch,
             mode,
             inspect: options.inspect,
+            keep: options.keep.as_deref().map(|layer| layer_index(net, layer)).transpose()?,
             convolutions: options.convolutions,
             threads,
             gemm: &gemm,
@@ -524,16 +532,13 @@ impl Executor for Cpu {
     }
 
     fn activation(&mut self, layer: &str) -> Result<Tensor> {
-        let index = self.net.layer_index(layer).ok_or_else(|| {
-            let known: Vec<&str> = self.net.layers().iter().map(|layer| layer.name.as_str()).collect();
-            fault(format!("no layer is called `{layer}`; there are {}", known.join(", ")))
-        })?;
+        let index = layer_index(&self.net, layer)?;
         let (plan, shape) = (&self.engine.plan.layers[index], self.net.output_of(index));
         if self.images == 0 {
             return Err(fault("no batch has been run"));
         }
         if !plan.kept {
-            return Err(fault(format!("the output of `{layer}` is not kept; prepare to inspect")));
+            return Err(fault(format!("the output of `{layer}` is not kept; prepare to keep it, or to inspect")));
         }
         let data = self.planes(plan.layout, self.engine.output(plan, self.images), shape);
         Ok(Tensor { shape: vec![self.images, shape.c, shape.h, shape.w], data })

@@ -30,6 +30,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn key_if_positive(self, key: Self, other: Self) -> Self;
     /// Sixteen bytes as values.
     unsafe fn load_bytes(from: *const u8) -> Self;
+    /// Sixteen little-endian half-precision values (IEEE 754 binary16), exactly.
+    unsafe fn load_halves(from: *const u8) -> Self;
     /// Whole values from 0 to 255 as bytes.
     unsafe fn store_bytes(self, to: *mut u8);
     /// `self^(−1/4)` within 3.2 %, for positive normal values: the exponent's bits shifted.
@@ -121,6 +123,17 @@ impl<const FUSED: bool> Lanes for Array<FUSED> {
         Self::by_lane(|i| f32::from(bytes[i]))
     }
     #[inline(always)]
+    unsafe fn load_halves(from: *const u8) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if FUSED {
+            // SAFETY: the caller's promise: what has fused multiply-adds has F16C, as `Isa` sees to.
+            return Array(unsafe { ymm::halves(from) });
+        }
+        // SAFETY: the caller's promise.
+        let halves = unsafe { from.cast::<[[u8; 2]; LANES]>().read_unaligned() };
+        Self::by_lane(|i| half(u16::from_le_bytes(halves[i])))
+    }
+    #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { to.cast::<[u8; LANES]>().write_unaligned(self.0.map(|x| x as u8)) }
@@ -128,6 +141,36 @@ impl<const FUSED: bool> Lanes for Array<FUSED> {
     #[inline(always)]
     unsafe fn guess_inverse_fourth_root(self) -> Self {
         Self::by_lane(|i| f32::from_bits((FOURTH_ROOT - (self.0[i].to_bits() >> 2) as i32) as u32))
+    }
+}
+
+/// A half-precision value: its exponent and fraction moved to where those of an f32 stand are 2¹¹² times too small.
+#[inline(always)]
+pub(crate) fn half(bits: u16) -> f32 {
+    let (sign, rest) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
+    // Infinities and NaN have the largest exponent of either format.
+    let special = if rest >= 0x7c00 { 0x7f80_0000 } else { 0 };
+    let value = f32::from_bits(rest << 13) * f32::from_bits((127 + 112) << 23);
+    f32::from_bits(value.to_bits() | special | sign)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod ymm {
+    use std::arch::x86_64::*;
+
+    use super::LANES;
+
+    /// Sixteen half-precision values.
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and F16C; 32 bytes can be read.
+    #[inline(always)]
+    pub(super) unsafe fn halves(from: *const u8) -> [f32; LANES] {
+        // SAFETY: the caller's promise; two vectors of eight have the bits of an array of sixteen.
+        unsafe {
+            let both = [from, from.add(16)].map(|from| _mm256_cvtph_ps(_mm_loadu_si128(from.cast())));
+            std::mem::transmute::<[__m256; 2], [f32; LANES]>(both)
+        }
     }
 }
 
@@ -210,6 +253,10 @@ mod zmm {
             Zmm(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) })
         }
         #[inline(always)]
+        unsafe fn load_halves(from: *const u8) -> Self {
+            Zmm(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+        }
+        #[inline(always)]
         unsafe fn store_bytes(self, to: *mut u8) {
             unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(self.0))) }
         }
@@ -254,7 +301,7 @@ macro_rules! by_lanes {
                 unsafe { $body::<crate::kernels::lanes::Zmm>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2($($arg: $ty),*) {
                 // SAFETY: as above.
                 unsafe { $body::<crate::kernels::lanes::Array<true>>($($arg),*) }
@@ -287,6 +334,40 @@ mod tests {
         }
     }
     by_lanes! { fn all_roots = roots(x: &[f32], y: &mut [f32]) }
+
+    unsafe fn halves<L: Lanes>(x: &[u8], y: &mut [f32]) {
+        for (x, y) in x.chunks_exact(2 * LANES).zip(y.chunks_exact_mut(LANES)) {
+            // SAFETY: both hold `LANES` values.
+            unsafe { L::load_halves(x.as_ptr()).store(y.as_mut_ptr()) };
+        }
+    }
+    by_lanes! { fn all_halves = halves(x: &[u8], y: &mut [f32]) }
+
+    /// Half-precision by its definition: sign, five bits of exponent, ten of fraction.
+    fn defined(bits: u16) -> f64 {
+        let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+        let size = match exponent {
+            0 => fraction * 2f64.powi(-24),
+            31 if fraction == 0.0 => f64::INFINITY,
+            31 => f64::NAN,
+            _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+        };
+        if bits >> 15 == 1 { -size } else { size }
+    }
+
+    #[test]
+    fn every_half_precision_value_is_read_exactly() {
+        let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        for target in Isa::ALL.into_iter().filter_map(Target::new) {
+            let mut y = vec![0.0; 1 << 16];
+            all_halves(target, &bytes, &mut y);
+            for (bits, &y) in (0..=u16::MAX).zip(&y) {
+                let (expected, got) = (defined(bits), f64::from(y));
+                let same = expected.to_bits() == got.to_bits() || (expected.is_nan() && got.is_nan());
+                assert!(same, "{bits:#06x} on {}: {got}, expected {expected}", target.isa());
+            }
+        }
+    }
 
     #[test]
     fn fourth_roots_are_within_two_and_a_half_roundings() {

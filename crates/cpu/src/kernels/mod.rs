@@ -15,6 +15,7 @@ pub(crate) mod lrn;
 pub(crate) mod lrn_within;
 mod matrix;
 pub(crate) mod matvec;
+pub(crate) mod nearest;
 pub(crate) mod peak;
 pub(crate) mod pointwise;
 pub(crate) mod pool;

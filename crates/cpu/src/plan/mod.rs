@@ -122,11 +122,25 @@ pub(crate) struct Request<'a> {
     pub(crate) capacity: usize,
     pub(crate) mode: Mode,
     pub(crate) inspect: bool,
+    /// A layer whose output outlives the pass.
+    pub(crate) keep: Option<usize>,
     pub(crate) convolutions: Option<crate::Convolution>,
     pub(crate) threads: usize,
     pub(crate) gemm: &'a Gemm,
     /// Products of linear layers.
     pub(crate) linear: &'a Gemm,
+}
+
+impl Request<'_> {
+    /// Whether somebody wants to see what layer `index` has written, as it has written it.
+    fn is_looked_at(&self, index: usize) -> bool {
+        self.inspect || self.keep == Some(index)
+    }
+
+    /// Whether what layer `index` has written is there after the pass.
+    fn lives_on(&self, index: usize) -> bool {
+        self.mode == Mode::Train || self.is_looked_at(index) || index + 1 == self.net.layers().len()
+    }
 }
 
 /// What the choice for one layer works with.
@@ -234,7 +248,7 @@ impl Plan {
 /// Plans the layer of `context`, behind `layers`.
 fn plan_layer(context: &mut Context<'_>, layers: &mut Vec<LayerPlan>) {
     let (request, index) = (context.request, context.layer);
-    let (net, training) = (request.net, request.mode == Mode::Train);
+    let net = request.net;
     let (source, from) =
         layers.last().map_or((Input::Pixels, Layout::Planes), |before| (Input::Buffer(before.output), before.layout));
     let tiles = tiles_of(request, index);
@@ -276,7 +290,7 @@ fn plan_layer(context: &mut Context<'_>, layers: &mut Vec<LayerPlan>) {
         input_len: net.input_of(index).len(),
         input_area: net.input_of(index).plane(),
         output_len: net.output_of(index).len(),
-        kept: (training || request.inspect || index + 1 == net.layers().len()) && !around.done_behind,
+        kept: request.lives_on(index) && !around.done_behind,
         dy: None,
         dx: None,
         params: net.params_of(index),
@@ -300,7 +314,7 @@ fn is_pooled_on_the_way(context: &Context<'_>) -> bool {
     let layers = request.net.layers();
     let Some(Op::MaxPool(pool)) = layers.get(index + 1).map(|layer| &layer.op) else { return false };
     let named = layout::is_named(pool) || request.mode == Mode::Infer;
-    matches!(layers[index].op, Op::Lrn(_)) && !request.inspect && named
+    matches!(layers[index].op, Op::Lrn(_)) && !request.is_looked_at(index) && named
 }
 
 /// Whether what the last of `layers` has written is a ReLU's output that has taken the place of its input.
@@ -354,16 +368,15 @@ fn works_in_place(request: &Request<'_>, index: usize) -> bool {
     let layers = request.net.layers();
     let pointwise = matches!(layers[index].op, Op::Relu | Op::Tanh);
     let read_again = |op: &Op| request.mode == Mode::Train && matches!(op, Op::Relu | Op::Tanh);
-    pointwise && !request.inspect && index > 0 && !read_again(&layers[index - 1].op)
+    pointwise && index > 0 && !request.is_looked_at(index - 1) && !read_again(&layers[index - 1].op)
 }
 
 /// The buffer that a layer writes. In training it lives to the end of the step, so that it can be looked at afterwards.
 fn output_buffer(context: &mut Context<'_>, input: Input, in_place: bool) -> Buffer {
     let request = context.request;
     let end = 2 * request.net.layers().len();
-    let lives_on = request.mode == Mode::Train || request.inspect || context.layer + 1 == request.net.layers().len();
     // The next layer reads it.
-    let last = if lives_on { end } else { context.layer + 1 };
+    let last = if request.lives_on(context.layer) { end } else { context.layer + 1 };
     match input {
         Input::Buffer(buffer) if in_place => {
             context.needs.keep_until(buffer, last);

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::read_text;
 use super::words::Words;
+use super::{LabelOrder, read_text};
 use crate::error::count;
 use crate::synsets::Synsets;
 use crate::tar::{Fault, Index};
@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// A devkit unpacks to some megabytes.
 const MOST_BYTES: u64 = 64 << 20;
+/// The file of a devkit that says which id is which class.
+const META: &str = "data/meta.mat";
 
 /// A development kit.
 pub(super) struct Devkit {
@@ -58,10 +60,10 @@ impl Devkit {
     /// Where it is damaged, or lacks `meta.mat`.
     pub(super) fn read(folder: &Path, year: u16) -> Result<Option<Devkit>> {
         let Some(path) = path(folder, year) else { return Ok(None) };
-        let files = if path.is_dir() { Files::Folder(path.clone()) } else { Files::unpack(&path)? };
+        let files = Files::open(&path)?;
         let wrong = |message: String| Error::Description { path: path.clone(), message };
-        let meta = files.get("data/meta.mat")?.ok_or_else(|| wrong("it has no data/meta.mat".into()))?;
-        let synsets = Synsets::read(&meta, year).map_err(|message| wrong(format!("data/meta.mat: {message}")))?;
+        let meta = files.get(META)?.ok_or_else(|| wrong(format!("it has no {META}")))?;
+        let synsets = Synsets::read(&meta, year).map_err(|message| wrong(format!("{META}: {message}")))?;
         let truth = |name: &str| -> Result<Option<String>> {
             let bytes = files.get(&format!("data/ILSVRC{year}_{name}_ground_truth.txt"))?;
             Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
@@ -113,7 +115,42 @@ enum Files {
     Unpacked { bytes: Vec<u8>, index: Index },
 }
 
+/// The classes of a year of ILSVRC in the order of their labels, as WordNet ids with their words, out of its development kit: a
+/// folder or `.tar.gz`, or a folder that holds one of these. `None` where there is neither.
+///
+/// # Errors
+/// Where it is damaged, or has no `data/meta.mat`.
+pub fn devkit_classes(path: &Path, order: LabelOrder) -> Result<Option<Vec<(String, String)>>> {
+    let inside = || [2012, 2010].into_iter().find_map(|year| self::path(path, year));
+    let is_gzip = || {
+        let mut magic = [0; 2];
+        File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == [0x1f, 0x8b]
+    };
+    let kit = match path.is_dir() {
+        true if path.join(META).is_file() => path.to_path_buf(),
+        true => match inside() {
+            Some(kit) => kit,
+            None => return Ok(None),
+        },
+        false if is_gzip() => path.to_path_buf(),
+        false => return Ok(None),
+    };
+    let wrong = |message: String| Error::Description { path: kit.clone(), message };
+    let meta = Files::open(&kit)?.get(META)?.ok_or_else(|| wrong(format!("it has no {META}")))?;
+    let synsets = Synsets::read(&meta, 2012).or_else(|message| Synsets::read(&meta, 2010).map_err(|_| message));
+    let synsets = synsets.map_err(|message| wrong(format!("{META}: {message}")))?;
+    let mut classes: Vec<_> = synsets.leaves().map(|(_, synset)| (synset.wnid.clone(), synset.words.clone())).collect();
+    if order == LabelOrder::Sorted {
+        classes.sort();
+    }
+    Ok(Some(classes))
+}
+
 impl Files {
+    fn open(path: &Path) -> Result<Files> {
+        if path.is_dir() { Ok(Files::Folder(path.into())) } else { Files::unpack(path) }
+    }
+
     fn unpack(path: &Path) -> Result<Files> {
         let fault = |source| Error::Path { path: path.into(), source };
         let wrong = |message: String| Error::Description { path: path.into(), message };

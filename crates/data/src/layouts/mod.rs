@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{Dataset, Error, Result};
 
 mod cifar;
-mod devkit;
+pub(crate) mod devkit;
 mod files;
 pub(crate) mod folders;
 mod idx;

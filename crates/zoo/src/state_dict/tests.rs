@@ -218,6 +218,17 @@ fn damaged_files_of_ours_do_not_panic() {
     }
 }
 
+/// Checkpoints of other programs are told apart from PyTorch's that have keys like theirs.
+#[test]
+fn checkpoints_with_keys_of_other_programs_are_pytorch_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net");
+    let head = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}U\x0dlittle_endian\x88s.";
+    std::fs::write(&path, [&head[..], b"\x80\x02}U\x10model_state_dict}s.\x80\x02]."].concat()).unwrap();
+    let error = open(&path, &Given::default(), Checks::All).unwrap_err().to_string();
+    assert!(error.contains("is not a usable PyTorch file: there is no state dict in it: it holds a dictionary"), "{error}");
+}
+
 #[test]
 fn only_nets_of_torchvision_s_shapes_get_its_names() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! `alexnet data check`: decodes every image and says what is wrong or unusual.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
 use std::ops::ControlFlow::{Break, Continue};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -10,13 +9,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use data::check::{self, ClassFinding, Finding, Kind, Report};
 use data::{Dataset, Quarantine, quarantine_line};
-use report::{Console, Style, format};
+use report::format;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use crate::dataset::{self, Reading};
 use crate::failure::{Failure, Result};
-use crate::{Common, interrupt, terminal, training};
+use crate::{Common, interrupt, outputs, terminal, training};
 
 /// Decode every image of a data set, and say what is wrong or unusual
 #[derive(Args)]
@@ -62,7 +61,7 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let outputs = [self.quarantine.as_deref(), self.json_file()];
-        outputs.into_iter().flatten().try_for_each(check_place)?;
+        outputs.into_iter().flatten().try_for_each(outputs::check_place)?;
         let earlier = self.without.as_deref().map(Quarantine::read).transpose()?;
         let reading = Reading::of_check(self.val_fraction, self.no_exif_rotation, self.without.clone());
         let dataset = reading.open(Some(&self.path))?;
@@ -113,28 +112,9 @@ impl Check {
     }
 }
 
-/// Refuses before the work what could not be written after it.
-fn check_place(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
-        let message = format!(
-            "{} cannot be written: {}",
-            path.display(),
-            if path.is_dir() { "it is a folder" } else { "its folder is not there" }
-        );
-        return Err(Failure::failed(message, "name a file in a folder that exists"));
-    }
-    Ok(())
-}
-
 /// Looks at every image, and says how far it is.
 fn look(dataset: &Dataset, threads: usize, common: &Common) -> Result<Report> {
-    let style = match (common.quiet, io::stderr().is_terminal()) {
-        (true, _) => Style::Quiet,
-        (false, true) => Style::Live,
-        (false, false) => Style::Plain { every: Duration::from_secs(10) },
-    };
-    let mut console = Console::with_outputs(style, Box::new(io::stderr()), Box::new(io::stderr()));
+    let mut console = terminal::progress(common.quiet);
     let stop = interrupt::flag("nothing has been written")?;
     let began = Instant::now();
     let report = check::run(dataset, threads, &mut |done, total| {
