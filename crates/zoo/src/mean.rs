@@ -1,13 +1,14 @@
 //! What is subtracted from images, out of a file or three numbers.
 //!
 //! The format says in which order a file has its channels: Caffe's `.binaryproto` and the `.npy` that Caffe's Python makes of it
-//! are blue, green, red; our own statistics and three numbers are red, green, blue.
+//! are blue, green, red; our own statistics, cuda-convnet's `batches.meta` and three numbers are red, green, blue.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use data::{Fit, Mean, Preprocessing, Statistics, Std};
 use net::Shape;
+use weights::pickle::Pickle;
 use weights::{Mapped, caffemodel, npy, safetensors};
 
 use crate::{Error, Result};
@@ -57,6 +58,22 @@ pub(crate) fn apply(
     place(statistics, text, preprocessing, input, notes)
 }
 
+/// Lets `preprocessing` subtract an image of the net's own size, `[c, h, w]` and red first, that a graph in `file` subtracts.
+/// Gives the statistics that it then needs.
+///
+/// # Errors
+/// Where the image is no square.
+pub(crate) fn apply_crop(
+    file: &Path,
+    values: Vec<f32>,
+    preprocessing: &mut Preprocessing,
+    input: Shape,
+    notes: &mut Vec<String>,
+) -> Result<Option<Statistics>, String> {
+    let statistics = neutral(input.c, input.h, input.w, values)?;
+    place(statistics, &file.to_string_lossy(), preprocessing, input, notes).map_err(|error| error.to_string())
+}
+
 /// Three numbers between commas.
 fn numbers(text: &str) -> Option<[f32; 3]> {
     let values: Option<Vec<f32>> = text.split(',').map(|part| part.trim().parse().ok().filter(|v: &f32| v.is_finite())).collect();
@@ -68,6 +85,10 @@ fn of_file(path: &Path) -> Result<Found> {
     if npy::recognises(file.bytes()) {
         let array = npy::read(&file)?;
         return of_array(&array.shape, &array.data).map_err(|message| unusable(path, "npy", message));
+    }
+    // A pickle of protocol 2 and later, or a dictionary of the first two.
+    if matches!(file.bytes(), [0x80 | b'(' | b'}', ..]) {
+        return of_pickle(file.bytes()).map_err(|message| unusable(path, "batches.meta", message));
     }
     // A header's length, then a JSON object.
     if file.bytes().get(8) == Some(&b'{') {
@@ -86,24 +107,42 @@ fn unusable(path: &Path, format: &'static str, message: String) -> Error {
     weights::Error::Format { path: path.into(), format, message }.into()
 }
 
+/// `data_mean` of cuda-convnet's `batches.meta`: planes of red, green and blue, or one of grey, as a column of numbers.
+fn of_pickle(bytes: &[u8]) -> Result<Found, String> {
+    let (pickle, _) = Pickle::read(bytes)?;
+    let mean = pickle.root().get("data_mean").ok_or("it has no `data_mean`")?;
+    let values = mean.array().map_err(|message| format!("its `data_mean`: {message}"))?.to_f32();
+    let of_planes = |c: usize| {
+        let side = (values.len() / c).isqrt();
+        (side > 0 && c * side * side == values.len()).then_some((c, side))
+    };
+    let Some((c, side)) = of_planes(3).or_else(|| of_planes(1)) else {
+        return Err(format!("its `data_mean` has {} values, which are no square image", values.len()));
+    };
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err("its `data_mean` has values that are not finite".into());
+    }
+    Ok(Found::Image { c, h: side, w: side, values })
+}
+
 /// Caffe's channels the other way round: `[c, h, w]`, `[h, w, c]`, or `[c]` alone.
 fn of_array(shape: &[usize], values: &[f32]) -> Result<Found, String> {
     if !values.iter().all(|value| value.is_finite()) {
         return Err("it has values that are not finite".into());
     }
     let channels = |c: usize| c == 1 || c == 3;
-    let (c, h, w, at): (usize, usize, usize, fn([usize; 3], [usize; 3]) -> usize) = match *shape {
-        [c] if channels(c) => (c, 1, 1, |_, [c, _, _]| c),
-        [c, h, w] if channels(c) => (c, h, w, |[_, h, w], [c, y, x]| (c * h + y) * w + x),
-        [h, w, c] if channels(c) => (c, h, w, |[_, w, n], [c, y, x]| (y * w + x) * n + c),
+    // Sizes, and the distances of channels, rows and columns.
+    let ([c, h, w], steps) = match *shape {
+        [c] if channels(c) => ([c, 1, 1], [1, 1, 1]),
+        [c, h, w] if channels(c) => ([c, h, w], [h * w, w, 1]),
+        [h, w, c] if channels(c) => ([c, h, w], [1, w * c, c]),
         _ => return Err(format!("shape {shape:?} is no image of one or three channels")),
     };
     if h == 0 || w == 0 {
         return Err(format!("shape {shape:?} has no pixels"));
     }
-    let sizes = if let [a, b, c] = *shape { [a, b, c] } else { [c, 1, 1] };
     let places = (0..c).rev().flat_map(|ch| (0..h).flat_map(move |y| (0..w).map(move |x| [ch, y, x])));
-    let values = places.map(|place| values[at(sizes, place)]).collect();
+    let values = places.map(|[ch, y, x]| values[ch * steps[0] + y * steps[1] + x * steps[2]]).collect();
     Ok(Found::Image { c, h, w, values })
 }
 

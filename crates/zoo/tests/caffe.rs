@@ -84,7 +84,9 @@ fn model_of(net: &Net, channels: Channels, mean: Mean) -> Model {
     for (index, param) in net.params().iter().enumerate() {
         let draw = Stream::new(11, Purpose::Initialise, index as u32, 0, 0);
         let scale = 2.0 / (param.fan_in as f64).sqrt();
-        let values: Vec<f32> = (0..param.len()).map(|i| ((draw.uniform(i as u32) - 0.5) * scale) as f32).collect();
+        // Millions of them: a few hundred by chance, in an order that does not repeat soon.
+        let some: Vec<f32> = (0..509).map(|i| ((draw.uniform(i) - 0.5) * scale) as f32).collect();
+        let values: Vec<f32> = (0..param.len()).map(|i| some[i * i % 509] + i as f32 * 1e-12).collect();
         weights.push((param.name.clone(), SharedTensor { shape: param.shape.clone(), values: Arc::new(values) }));
     }
     let recipe = train::Recipe::builtin(train::recipe_for(net.name())).unwrap();
@@ -166,11 +168,8 @@ fn what_goes_out_comes_back_bit_for_bit() {
 #[test]
 fn what_goes_out_says_the_same_to_others() {
     let folder = tempfile::tempdir().unwrap();
-    let plain = ["caffe", "caffenet", "torchvision", "owt", "onnx-bvlc", "d2l", "cifar-80sec", "cifar-18pct"];
-    for net in expressible().into_iter().filter(|net| plain.contains(&net.name())) {
-        // `owt` scales in testing: its factors are checked where a judge has them.
-        let layers = net.layers().iter().filter(|layer| !matches!(layer.op, Op::Dropout(_))).cloned().collect();
-        let net = Net::new(net.name(), net.input(), layers).unwrap();
+    // Towers are slices, and those are no chain.
+    for net in expressible().into_iter().filter(|net| net.name() != "alexnet-2012") {
         let channels = if net.input().c == 1 { Channels::Grey } else { Channels::Bgr };
         let model = model_of(&net, channels, Mean::None);
         let path = folder.path().join("x.caffemodel");
@@ -184,43 +183,52 @@ fn what_goes_out_says_the_same_to_others() {
         let pixels: Vec<f32> = (0..net.input().len()).map(|i| draw.uniform(i as u32) as f32 * 200.0 - 100.0).collect();
         let (a, b) = (probabilities(&model, pixels.clone()), probabilities(&found, pixels));
         let distance = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(distance < 1e-12, "{}: {distance}", net.name());
+        // Caffe's numbers are f32: where a factor is one, its roundoff is seen.
+        let exact = ["caffe", "caffenet", "torchvision", "onnx-bvlc", "d2l"].contains(&net.name());
+        assert!(distance < if exact { 1e-12 } else { 1e-7 }, "{}: {distance}", net.name());
     }
 }
 
+/// A whole preset as another's file, 240 MB: without our card, and without an input's shape.
+fn whole_preset(name: &str, path: &Path) -> (Model, Contents) {
+    let model = model_of(&Net::preset(name).unwrap(), Channels::Bgr, Mean::None);
+    zoo::write_caffe(&model, path).unwrap();
+    let mut contents = caffemodel::read(&Arc::new(weights::Mapped::open(path).unwrap())).unwrap();
+    contents.text = None;
+    let tops = vec!["data".into(), "label".into()];
+    contents.layers[0] = Layer { name: "data".into(), kind: "Data".into(), tops, ..Layer::default() };
+    (model, contents)
+}
+
 #[test]
-fn whole_presets_are_known_by_their_layers() {
+fn a_whole_preset_is_known_by_its_layers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.caffemodel");
-    for name in ["caffe", "caffenet"] {
-        let net = Net::preset(name).unwrap();
-        let mut model = model_of(&net, Channels::Bgr, Mean::None);
-        zoo::write_caffe(&model, &path).unwrap();
-        let mut contents = caffemodel::read(&Arc::new(weights::Mapped::open(&path).unwrap())).unwrap();
-        contents.text = None;
-        // A snapshot of training has no input shape; the linear layers say which side fits.
-        contents.layers[0] =
-            Layer { name: "data".into(), kind: "Data".into(), tops: vec!["data".into(), "label".into()], ..Layer::default() };
-        caffemodel::write(&path, &contents).unwrap();
-        let found = open(&path, &Given::default()).unwrap();
-        assert_eq!(found.net, net);
-        assert_eq!(bits(&found), bits(&model));
-        assert_eq!((found.card.variant.preset.as_str(), found.card.preprocessing.channels), (name, Channels::Bgr));
-        let other = if name == "caffe" { "caffenet" } else { "caffe" };
-        let error = open(&path, &with_net(other)).unwrap_err().to_string();
-        assert!(error.contains(&format!("are those of `{name}`, not of `{other}`")), "{error}");
-        // The same with nothing but blobs: only the layers' order or the user tells.
-        strip(&mut contents, true);
-        caffemodel::write(&path, &contents).unwrap();
-        assert_eq!(open(&path, &Given::default()).unwrap().net, net);
-        strip(&mut contents, false);
-        caffemodel::write(&path, &contents).unwrap();
-        let error = open(&path, &Given::default()).unwrap_err();
-        assert!(matches!(&error, Error::Ambiguous { candidates, .. } if candidates == "`caffe` or `caffenet`"), "{error}");
-        let found = open(&path, &with_net(name)).unwrap();
-        assert_eq!((&found.net, bits(&found)), (&net, bits(&model)));
-        model.weights.clear();
-    }
+    let (model, contents) = whole_preset("caffe", &path);
+    caffemodel::write(&path, &contents).unwrap();
+    // The linear layers say which side fits.
+    let found = open(&path, &Given::default()).unwrap();
+    assert!(found.net == model.net && bits(&found) == bits(&model));
+    assert_eq!((found.card.variant.preset.as_str(), found.card.preprocessing.channels), ("caffe", Channels::Bgr));
+    let error = open(&path, &with_net("caffenet")).unwrap_err().to_string();
+    assert!(error.contains("are those of `caffe`, not of `caffenet`"), "{error}");
+}
+
+/// Where there is nothing but blobs, only the layers' order or the user tells.
+#[test]
+fn a_whole_preset_is_known_by_its_shapes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.caffemodel");
+    let (model, mut contents) = whole_preset("caffenet", &path);
+    strip(&mut contents, true);
+    caffemodel::write(&path, &contents).unwrap();
+    assert_eq!(open(&path, &Given::default()).unwrap().net, model.net);
+    strip(&mut contents, false);
+    caffemodel::write(&path, &contents).unwrap();
+    let error = open(&path, &Given::default()).unwrap_err();
+    assert!(matches!(&error, Error::Ambiguous { candidates, .. } if candidates == "`caffe` or `caffenet`"), "{error}");
+    let found = open(&path, &with_net("caffenet")).unwrap();
+    assert!(found.net == model.net && bits(&found) == bits(&model));
 }
 
 /// Takes away what layers say, and, unless `all`, the layers without weights.
@@ -253,8 +261,8 @@ fn nets_that_are_no_chain_of_known_layers_are_refused_by_name() {
     let cases: [(Change, &str); 13] = [
         (|layers| layer(layers, "norm1").kind = "BatchNorm".into(), "layer `norm1`: the type `BatchNorm` is not known"),
         (|layers| layer(layers, "relu1").settings = Settings::Relu(0.1), "layer `relu1`: its slope below 0 is 0.1"),
-        (|layers| layer(layers, "conv2").bottoms = vec!["relu1".into()], "layer `conv2`"),
-        (|layers| layer(layers, "conv2").bottoms.push("data".into()), "layer `conv2` (Convolution) reads 2 blobs and makes 1"),
+        (|layers| layer(layers, "conv2").bottoms = vec!["relu1".into()], "layer `conv2` has weights, but is not on the chain"),
+        (|layers| layer(layers, "conv2").bottoms.push("label_0".into()), "layer `conv2` (Convolution) reads 2 blobs and makes 1"),
         (|layers| layer(layers, "fc4").bottoms = vec!["pool2".into()], "`fc3` and `fc4` read the same blob"),
         (
             |layers| {
@@ -297,11 +305,9 @@ fn nets_that_are_no_chain_of_known_layers_are_refused_by_name() {
             "it says no input shape, and its layers fit images neither of [227, 224] pixels",
         ),
     ];
-    for (index, (change, said)) in cases.into_iter().enumerate() {
+    for (change, said) in cases {
         match changed(folder.path(), change) {
             Ok(model) => panic!("{said}: {:?}", model.net.layers()),
-            // A layer that reads what is not there breaks the chain: what remains has no scores.
-            Err(error) if index == 2 => assert!(error.to_string().contains("changed.caffemodel"), "{error}"),
             Err(error) => assert!(error.to_string().contains(said), "{said}: {error}"),
         }
     }
@@ -397,7 +403,15 @@ fn means_of_every_kind_are_subtracted_in_our_order() {
             assert_eq!(notes.iter().any(|note| note.contains("its central 23 are taken")), side == 30, "{notes:?}");
         }
     }
+    let meta = file(folder.path(), "batches.meta");
+    let (_, statistics, notes) = opened(meta.to_str().unwrap()).unwrap();
+    let (_, bytes) = kept("batches.meta/data_mean");
+    let red: Vec<f32> = bytes.as_chunks().0.iter().take(64).map(|&four| f32::from_le_bytes(four)).collect();
+    assert!((statistics.mean[0] - red.iter().sum::<f32>() / 64.0).abs() < 1e-3);
+    assert!(notes.iter().any(|note| note.contains("has 8 pixels a side, not 23")), "{notes:?}");
     let error = |text: &str| opened(text).unwrap_err().to_string();
+    fs::write(&meta, b"\x80\x02}.").unwrap();
+    assert!(error(meta.to_str().unwrap()).contains("it has no `data_mean`"));
     assert!(error("nowhere").contains("`nowhere` is neither a file nor three numbers R,G,B"));
     assert!(error("1,2").contains("neither a file nor three numbers"));
     let grey = folder.path().join("grey");
@@ -413,7 +427,7 @@ fn means_of_every_kind_are_subtracted_in_our_order() {
 #[test]
 fn means_of_our_own_and_of_the_nets_size() {
     let folder = tempfile::tempdir().unwrap();
-    let net = Net::preset("caffe").unwrap();
+    let net = small("caffe");
     let path = folder.path().join("x.caffemodel");
     let model = model_of(&net, Channels::Bgr, Mean::ImageAtCrop);
     zoo::write_caffe(&model, &path).unwrap();
@@ -424,7 +438,7 @@ fn means_of_our_own_and_of_the_nets_size() {
     let found = open(&path, &with_mean(own.to_str().unwrap())).unwrap();
     assert_eq!(found.card.preprocessing.mean, Mean::ImageAtCrop);
     assert_eq!(found.statistics.mean_image, model.statistics.mean_image);
-    assert_eq!(found.card.classes[999], "999");
+    assert_eq!(found.card.classes[19], "19");
 
     let statistics = folder.path().join("statistics.safetensors");
     let tensors = model.statistics.to_tensors();
@@ -444,7 +458,7 @@ fn means_of_our_own_and_of_the_nets_size() {
     assert!(seen.iter().enumerate().all(|(i, &value)| value == -(i as f32)));
 }
 
-/// 10,000 damaged nets: each is read or refused with the file's name.
+/// Damaged nets are read, or refused with the file's name; the format's own tests have more of them.
 #[test]
 fn damaged_nets_never_panic() {
     let folder = tempfile::tempdir().unwrap();
@@ -458,11 +472,12 @@ fn damaged_nets_never_panic() {
         draw.below(element, n as u32) as usize
     };
     let mut readable = 0;
-    for round in 0..10_000 {
+    for round in 0..2500 {
         let mut bytes = files[round % files.len()].clone();
         // Most bytes are weights; the layers' words are between them, and most at the front.
         for _ in 0..1 + below(3) {
-            let at = below(if below(2) == 0 { 300 } else { bytes.len() });
+            let front = below(2) == 0;
+            let at = below(if front { 300 } else { bytes.len() });
             match below(3) {
                 0 => bytes[at] ^= 1 << below(8),
                 1 => bytes[at] = below(256) as u8,
@@ -480,7 +495,7 @@ fn damaged_nets_never_panic() {
             Err(error) => assert!(error.to_string().contains("x.caffemodel") || matches!(error, Error::Net(_)), "{error}"),
         }
     }
-    assert!((500..9500).contains(&readable), "{readable}");
+    assert!((100..2400).contains(&readable), "{readable}");
 }
 
 #[test]

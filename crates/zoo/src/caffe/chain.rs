@@ -53,15 +53,17 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
     let mut rest = &there[..];
     loop {
         widen(&mut names, rest);
-        let reads = |layer: &&Layer| layer.bottoms.iter().any(|bottom| names.contains(bottom.as_str()));
-        let counts = |layer: &&Layer| reads(layer) && layer.kind != "Split" && !looks(layer);
-        let Some(at) = rest.iter().position(|layer| counts(layer)) else { return Ok(chain) };
+        let Some(at) = rest.iter().position(|layer| goes_on(layer, &names)) else {
+            // The loss of training is gone in testing, but says what the scores are.
+            chain.softmax = contents.layers.iter().any(|layer| ends(layer) && goes_on(layer, &names));
+            return whole(chain, &there);
+        };
         let layer = rest[at];
         rest = &rest[at + 1..];
         if ends(layer) {
             chain.layers.push(layer);
             chain.softmax = true;
-            return Ok(chain);
+            return whole(chain, &there);
         }
         let ([bottom], [top]) = (&layer.bottoms[..], &layer.tops[..]) else {
             let (bottoms, tops) = (layer.bottoms.len(), layer.tops.len());
@@ -74,8 +76,7 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
             // In place: whoever reads this blob later sees it changed, others do not.
             names.remove(bottom.as_str());
         }
-        let counts = |layer: &&Layer| counts_among(layer, &names);
-        if let Some(other) = rest.iter().find(|layer| counts(layer)) {
+        if let Some(other) = rest.iter().find(|layer| goes_on(layer, &names)) {
             return Err(format!("`{}` and `{}` read the same blob: the net is no chain", layer.name, other.name));
         }
         chain.layers.push(layer);
@@ -83,8 +84,17 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
     }
 }
 
+/// The chain, if all weights are on it.
+fn whole<'a>(chain: Chain<'a>, there: &[&'a Layer]) -> Result<Chain<'a>, String> {
+    let on_it = |layer: &&Layer| chain.layers.iter().any(|other| std::ptr::eq(*other, *layer));
+    match there.iter().find(|layer| !layer.blobs.is_empty() && !on_it(layer)) {
+        Some(layer) => Err(format!("layer `{}` has weights, but is not on the chain from data to scores", layer.name)),
+        None => Ok(chain),
+    }
+}
+
 /// Whether a layer goes on from one of `names`.
-fn counts_among(layer: &Layer, names: &HashSet<&str>) -> bool {
+fn goes_on(layer: &Layer, names: &HashSet<&str>) -> bool {
     layer.bottoms.iter().any(|bottom| names.contains(bottom.as_str())) && layer.kind != "Split" && !looks(layer)
 }
 

@@ -71,9 +71,11 @@ fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> 
     let chain = chain::walk(&contents).map_err(|message| unknown(path, message))?;
     let named = |layer: &Layer, message: String| unknown(path, format!("layer `{}`: {message}", layer.name));
     let mut notes = Vec::new();
-    let mut steps = Vec::new();
+    let mut steps: Vec<(&Layer, Step)> = Vec::new();
     for layer in &chain.layers {
-        steps.extend(ops::step(layer).map_err(|message| named(layer, message))?.map(|step| (*layer, step)));
+        let before = steps.last_mut().map(|(_, step)| step);
+        let step = ops::step(layer, before).map_err(|message| named(layer, message))?;
+        steps.extend(step.map(|step| (*layer, step)));
     }
     if !chain.softmax {
         notes.push("the file ends in class scores without a softmax, so one was added".into());
@@ -84,6 +86,9 @@ fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> 
         Some((layer, _)) => named(layer, message),
         None => unknown(path, message),
     })?;
+    if !matches!(net.input().c, 1 | 3) {
+        return Err(unknown(path, format!("it reads {} maps, which is neither grey nor colour", net.input().c)));
+    }
     if let Some(name) = preferred {
         refuse_another(path, &net, name)?;
     }

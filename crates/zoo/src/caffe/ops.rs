@@ -19,11 +19,12 @@ pub(super) struct Step {
     transpose: bool,
 }
 
-/// What a layer computes; nothing for layers that only change a shape which the next ones do not see.
+/// What a layer computes; nothing for layers that only change a shape which the next ones do not see, or what the step
+/// `before` becomes with them.
 ///
 /// # Errors
 /// What in it is not known here.
-pub(super) fn step(layer: &Layer) -> Result<Option<Step>, String> {
+pub(super) fn step(layer: &Layer, before: Option<&mut Step>) -> Result<Option<Step>, String> {
     let plain = |op| Ok(Some(Step { op, weight: None, bias: None, transpose: false }));
     match layer.kind.as_str() {
         "Convolution" | "InnerProduct" => weighted(layer).map(Some),
@@ -48,10 +49,33 @@ pub(super) fn step(layer: &Layer) -> Result<Option<Step>, String> {
             Settings::Softmax(axis) if axis != 1 => Err(format!("its softmax is along axis {axis}, known is only 1")),
             _ => plain(Op::Softmax),
         },
+        "Power" => match layer.settings {
+            Settings::Power { power: 1.0, scale, shift: 0.0 } => {
+                factor(scale, before.map(|step| &mut step.op))?.map_or(Ok(None), plain)
+            }
+            _ => Err("it is no factor alone".into()),
+        },
         // The layers behind read all values of an image in the same order.
         "Flatten" => Ok(None),
         kind => Err(format!("the type `{}` is not known", kind.escape_default())),
     }
+}
+
+/// What multiplies: behind a normalisation another `k`, for `s · x (1 + a S)^-β = x (k + k a S)^-β` where `k = s^(-1/β)`; elsewhere,
+/// if below 1, what the paper's dropout is in testing.
+fn factor(scale: f32, before: Option<&mut Op>) -> Result<Option<Op>, String> {
+    let scale = decimal(scale);
+    let of = |beta: f64| scale.powf(-1.0 / beta);
+    match before {
+        _ if scale == 1.0 => {}
+        Some(Op::Lrn(lrn)) if scale > 0.0 && lrn.k == 1.0 => (lrn.k, lrn.alpha) = (of(lrn.beta), lrn.alpha * of(lrn.beta)),
+        Some(Op::LrnWithin(lrn)) if scale > 0.0 && lrn.k == 1.0 => (lrn.k, lrn.alpha) = (of(lrn.beta), lrn.alpha * of(lrn.beta)),
+        _ if scale > 0.0 && scale < 1.0 => {
+            return Ok(Some(Op::Dropout(Dropout { rate: 1.0 - scale, scaling: DropoutScaling::Test })));
+        }
+        _ => return Err(format!("its factor is {scale}, which no layer here is")),
+    }
+    Ok(None)
 }
 
 /// The decimal number that a float of a text file was: 0.0001, not the nearest 32-bit number's 53 bits.

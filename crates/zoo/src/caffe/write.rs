@@ -147,15 +147,31 @@ impl Out {
         Ok(())
     }
 
+    /// `x (k + a S)^-β = k^-β · x (1 + (a / k) S)^-β`: Caffe's k is 1 within a map, and OpenCV's reader takes it for 1 across
+    /// maps too, whatever the file says.
+    fn factor_of_k(&mut self, name: &str, k: f64, beta: f64) {
+        if k != 1.0 {
+            self.factor(&format!("{name}/factor"), k.powf(-beta));
+        }
+    }
+
     fn across(&mut self, name: &str, lrn: &LrnAcross, input: Shape) {
-        let alpha = if lrn.alpha_over_n { lrn.alpha } else { lrn.alpha * lrn.n as f64 };
-        let settings = Lrn { size: lrn.n, alpha: alpha as f32, beta: lrn.beta as f32, k: lrn.k as f32, within: false };
-        if lrn.towers == 1 {
-            return self.push(name, "LRN", Settings::Lrn(settings), Vec::new());
+        let alpha = lrn.coefficient() * lrn.n as f64 / lrn.k;
+        // What is divided and multiplied by the same is left as it was.
+        let alpha = if lrn.alpha_over_n && lrn.k == 1.0 { lrn.alpha } else { alpha };
+        let settings = Lrn { size: lrn.n, alpha: alpha as f32, beta: lrn.beta as f32, k: 1.0, within: false };
+        self.towers(name, lrn.towers, input, &settings);
+        self.factor_of_k(name, lrn.k, lrn.beta);
+    }
+
+    /// Normalisation across the maps of each tower.
+    fn towers(&mut self, name: &str, towers: usize, input: Shape, settings: &Lrn) {
+        if towers == 1 {
+            return self.push(name, "LRN", Settings::Lrn(settings.clone()), Vec::new());
         }
         let part = |what: &str, tower: usize| format!("{name}/{what}{}", tower + 1);
-        let names = |what: &str| (0..lrn.towers).map(|tower| part(what, tower)).collect::<Vec<_>>();
-        let points = (1..lrn.towers).map(|tower| tower * (input.c / lrn.towers)).collect();
+        let names = |what: &str| (0..towers).map(|tower| part(what, tower)).collect::<Vec<_>>();
+        let points = (1..towers).map(|tower| tower * (input.c / towers)).collect();
         let layer = |name: String, kind: &str, bottoms, tops, settings| Layer {
             name,
             kind: kind.into(),
@@ -166,21 +182,19 @@ impl Out {
         };
         let bottom = std::mem::replace(&mut self.blob, name.into());
         self.layers.push(layer(format!("{name}/slice"), "Slice", vec![bottom], names("slice"), Settings::Slice(1, points)));
-        for tower in 0..lrn.towers {
+        for tower in 0..towers {
             let (bottoms, tops) = (vec![part("slice", tower)], vec![part("tower", tower)]);
             self.layers.push(layer(part("tower", tower), "LRN", bottoms, tops, Settings::Lrn(settings.clone())));
         }
         self.layers.push(layer(name.into(), "Concat", names("tower"), vec![name.into()], Settings::Concat(1)));
     }
 
-    /// `x (k + a S)^-β = k^-β · x (1 + (a / k) S)^-β`, for Caffe's k is 1 within a map.
     fn within(&mut self, name: &str, lrn: &LrnWithin) {
         let alpha = lrn.coefficient() * (lrn.n * lrn.n) as f64 / lrn.k;
+        let alpha = if lrn.alpha_over_n && lrn.k == 1.0 { lrn.alpha } else { alpha };
         let settings = Lrn { size: lrn.n, alpha: alpha as f32, beta: lrn.beta as f32, k: 1.0, within: true };
         self.push(name, "LRN", Settings::Lrn(settings), Vec::new());
-        if lrn.k != 1.0 {
-            self.factor(&format!("{name}/factor"), lrn.k.powf(-lrn.beta));
-        }
+        self.factor_of_k(name, lrn.k, lrn.beta);
     }
 }
 
