@@ -37,6 +37,7 @@ fn model_of(net: &Net, channels: Channels) -> Model {
         dataset: None,
         trained: None,
         metrics: None,
+        initialised_from: None,
         origin: None,
     };
     let statistics = data::Statistics::default();
