@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::ops::Range;
 
 /// How a file entry, the directory, and the records at its end begin.
 const LOCAL: &[u8] = b"PK\x03\x04";
@@ -126,18 +127,26 @@ impl<'a> Entry<'a> {
         Some((Entry { name, bytes, archive, flags, method, crc, packed_bytes, offset }, length))
     }
 
-    /// The bytes of an entry that is stored as it is, where they lie; `None` for one that is packed. Their checksum is not
-    /// looked at.
+    /// Where in the archive the bytes of an entry lie that is stored as it is; `None` for one that is packed. Their checksum is
+    /// not looked at.
     ///
     /// # Errors
     /// Where they lie outside the archive or are encrypted.
-    pub fn stored(&self) -> Result<Option<&'a [u8]>, String> {
-        let packed = self.packed()?;
+    pub fn place(&self) -> Result<Option<Range<usize>>, String> {
+        let packed = self.packed_place()?;
         match self.method {
             0 if self.bytes == self.packed_bytes => Ok(Some(packed)),
             0 => Err(self.fault("its two sizes differ")),
             _ => Ok(None),
         }
+    }
+
+    /// The bytes at [`Entry::place`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stored(&self) -> Result<Option<&'a [u8]>, String> {
+        Ok(self.place()?.and_then(|place| self.archive.get(place)))
     }
 
     /// The entry's bytes, unpacked where they are packed, after a look at their checksum.
@@ -149,7 +158,10 @@ impl<'a> Entry<'a> {
         let content = match self.stored()? {
             Some(bytes) => Cow::Borrowed(bytes),
             None if self.method == 8 => {
-                let unpacked = unpack(flate2::read::DeflateDecoder::new(self.packed()?), self.packed_bytes);
+                let unpacked = unpack(
+                    flate2::read::DeflateDecoder::new(self.archive.get(self.packed_place()?).unwrap_or_default()),
+                    self.packed_bytes,
+                );
                 Cow::Owned(unpacked.map_err(|error| self.fault(&error))?)
             }
             None => return Err(self.fault(&format!("it is packed by method {}, expected 0 or 8", self.method))),
@@ -165,8 +177,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The bytes behind the local header.
-    fn packed(&self) -> Result<&'a [u8], String> {
+    /// Where the bytes behind the local header lie.
+    fn packed_place(&self) -> Result<Range<usize>, String> {
         if self.flags & 1 != 0 {
             return Err(self.fault("it is encrypted"));
         }
@@ -176,7 +188,7 @@ impl<'a> Entry<'a> {
         // The extra field here need not be as long as the directory's.
         let variable = u64::from(u16_at(header, 26).unwrap_or(0)) + u64::from(u16_at(header, 28).unwrap_or(0));
         let start = self.offset.checked_add(LOCAL_BYTES as u64 + variable);
-        start.and_then(|start| range(self.archive, start, self.packed_bytes)).ok_or_else(outside)
+        start.and_then(|start| span(self.archive, start, self.packed_bytes)).ok_or_else(outside)
     }
 
     fn fault(&self, what: &str) -> String {
@@ -213,8 +225,14 @@ fn extra_field(mut extra: &[u8], kind: u16) -> Option<&[u8]> {
 }
 
 fn range(bytes: &[u8], start: u64, length: u64) -> Option<&[u8]> {
+    bytes.get(span(bytes, start, length)?)
+}
+
+/// `start..start + length`, where `bytes` have these.
+fn span(bytes: &[u8], start: u64, length: u64) -> Option<Range<usize>> {
     let start = usize::try_from(start).ok()?;
-    bytes.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+    let end = start.checked_add(usize::try_from(length).ok()?)?;
+    (end <= bytes.len()).then_some(start..end)
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

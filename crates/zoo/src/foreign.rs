@@ -43,8 +43,9 @@ struct Reader {
 
 /// The formats that are read; the first one that recognises a file reads it.
 const READERS: &[Reader] = &[
-    Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read },
+    // Before what would take a checkpoint for its own by a key such as `model_state_dict`.
     Reader { name: "PyTorch", recognises: weights::torch::recognises, read: state_dict::read_torch },
+    Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read },
     Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
     Reader { name: "Caffe", recognises: caffe::recognises, read: caffe::read },
     Reader { name: onnx::FORMAT, recognises: weights::onnx::recognises, read: onnx::read },

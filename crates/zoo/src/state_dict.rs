@@ -100,10 +100,11 @@ fn of_card(
     statistics: Vec<(String, Tensor)>,
     given: &Given,
 ) -> Result<Foreign> {
-    for (option, given) in [("--net", given.net.is_some()), ("--mean", given.mean.is_some())] {
-        if given {
-            return Err(Error::Given { option, message: format!("`{}` has a card, which says this itself", path.display()) });
-        }
+    if let Some(name) = given.net.as_deref().filter(|name| *name != net.name()) {
+        // Says so where there is no such preset at all.
+        Net::preset(name)?;
+        let message = format!("the card in `{}` is of `{}`, not of `{name}`", path.display(), net.name());
+        return Err(Error::Given { option: "--preset", message });
     }
     let mut held: HashMap<String, SharedTensor> = tensors.into_iter().collect();
     let mut weights = Vec::new();
@@ -116,7 +117,7 @@ fn of_card(
         };
         weights.push((param.name.clone(), tensor.ok_or_else(missing)?));
     }
-    let statistics = match (card.preprocessing.needs_statistics(), statistics.is_empty()) {
+    let statistics = match (card.preprocessing.needs_statistics() && given.mean.is_none(), statistics.is_empty()) {
         (true, true) => {
             let message = "its card is of a net that needs statistics of its training images, which are missing".into();
             return Err(weights::Error::Format { path: path.into(), format, message }.into());

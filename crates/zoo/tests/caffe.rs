@@ -106,6 +106,7 @@ fn model_of(net: &Net, channels: Channels, mean: Mean) -> Model {
         dataset: None,
         trained: Some(zoo::Trained { steps: 7, seed: 1, recipe: String::new() }),
         metrics: None,
+        initialised_from: None,
         origin: None,
     };
     Model { path: "none".into(), net: net.clone(), weights, statistics, card, notes: Vec::new(), checkpoint: None }

@@ -38,6 +38,7 @@ fn model_of(net: &Net, channels: Channels) -> Model {
         trained: None,
         initialised_from: None,
         metrics: None,
+        initialised_from: None,
         origin: None,
     };
     let statistics = data::Statistics::default();

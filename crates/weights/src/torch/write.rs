@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::zip::Packer;
+use super::pack::Packer;
 use crate::safetensors::{Part, write_values};
 
 /// The archive's name, before each record's.
@@ -26,36 +26,19 @@ pub fn write_to(writer: &mut dyn Write, tensors: &[Part], records: &[(&str, &[u8
         return invalid(format!("a record cannot be called `{name}`"));
     }
     let mut packer = Packer::new(writer);
-    let mut add = |name: &str, bytes: &[u8]| {
-        packer.add(&format!("{NAME}/{name}"), bytes.len() as u64, crc32fast::hash(bytes), |writer| writer.write_all(bytes))
-    };
+    let mut add =
+        |name: &str, bytes: &[u8]| packer.add(&format!("{NAME}/{name}"), bytes.len() as u64, |writer| writer.write_all(bytes));
     add("data.pkl", &pickle(tensors))?;
     add("byteorder", b"little")?;
     for (name, bytes) in records {
         add(name, bytes)?;
     }
     for (index, (_, _, values)) in tensors.iter().enumerate() {
-        let mut checksum = Checksum(crc32fast::Hasher::new());
-        write_values(&mut checksum, values)?;
         let name = format!("{NAME}/data/{index}");
-        packer.add(&name, 4 * values.len() as u64, checksum.0.finalize(), |writer| write_values(writer, values))?;
+        packer.add(&name, 4 * values.len() as u64, |writer| write_values(writer, values))?;
     }
-    packer.add(&format!("{NAME}/version"), 2, crc32fast::hash(b"3\n"), |writer| writer.write_all(b"3\n"))?;
+    packer.add(&format!("{NAME}/version"), 2, |writer| writer.write_all(b"3\n"))?;
     packer.finish()
-}
-
-/// Takes bytes for their checksum only.
-struct Checksum(crc32fast::Hasher);
-
-impl Write for Checksum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The pickle: `OrderedDict` with `_rebuild_tensor_v2(storage, 0, sizes, strides, False, OrderedDict())` under each name.

@@ -96,7 +96,7 @@ fn our_names_alone_may_mean_several_nets() {
         assert_eq!(taken(tensors, None).unwrap().0, name);
     }
     let other = taken(own("torchvision"), Some("caffe")).unwrap_err();
-    assert!(other.contains("--net: `file` has the parameters of `owt` or `torchvision`, not of `caffe`"), "{other}");
+    assert!(other.contains("--preset: `file` has the parameters of `owt` or `torchvision`, not of `caffe`"), "{other}");
     assert!(taken(own("torchvision"), Some("lenet")).unwrap_err().contains("lenet"));
 }
 
@@ -163,9 +163,12 @@ fn our_own_files_say_everything_themselves() {
             let read = open(&path, &Given::default(), Checks::All).unwrap();
             assert_same(&read, &model);
             assert_eq!(read.notes, [""; 0]);
-            let given = Given { net: Some("scenes".into()), ..Given::default() };
-            let error = open(&path, &given, Checks::All).unwrap_err().to_string();
-            assert!(error.starts_with("--net: ") && error.ends_with("has a card, which says this itself"), "{error}");
+            let said = |net: &str| open(&path, &Given { net: Some(net.into()), ..Given::default() }, Checks::All);
+            assert!(said("scenes").is_ok());
+            let error = said("caffe").unwrap_err().to_string();
+            assert!(error.starts_with("--preset: the card in ") && error.ends_with("is of `scenes`, not of `caffe`"), "{error}");
+            let given = Given { mean: Some("1,2,3".into()), ..Given::default() };
+            assert_eq!(open(&path, &given, Checks::All).unwrap().card.preprocessing.mean, Mean::Values([1.0, 2.0, 3.0]));
         }
     }
 }
@@ -216,6 +219,17 @@ fn damaged_files_of_ours_do_not_panic() {
         }
         assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
     }
+}
+
+/// Checkpoints of other programs are told apart from PyTorch's that have keys like theirs.
+#[test]
+fn checkpoints_with_keys_of_other_programs_are_pytorch_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net");
+    let head = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}U\x0dlittle_endian\x88s.";
+    std::fs::write(&path, [&head[..], b"\x80\x02}U\x10model_state_dict}s.\x80\x02]."].concat()).unwrap();
+    let error = open(&path, &Given::default(), Checks::All).unwrap_err().to_string();
+    assert!(error.contains("is not a usable PyTorch file: there is no state dict in it: it holds a dictionary"), "{error}");
 }
 
 #[test]
