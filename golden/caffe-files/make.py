@@ -6,11 +6,13 @@ neither Caffe nor a library of protocol buffers is used. Three nets come in seve
 pooling, normalisation within a map, no biases, oblong windows, a transposed matrix, tanh). `NET/LAYER.weight` and
 `NET/LAYER.bias` are their parameters in f32, `NET/pixels` two images in the channels' order of the file, and
 `NET/probabilities` what a forward pass in f64 makes of them. `mean.binaryproto` is a mean image whose values are `mean`;
+`batches.meta` is cuda-convnet's dictionary with a mean image, red first, of the values `batches.meta/data_mean`;
 `KIND.npy` are arrays that NumPy wrote, whose values are `npy/KIND` in f32.
 """
 
 import io
 import pathlib
+import pickle
 import struct
 import sys
 
@@ -358,6 +360,9 @@ tensors["odd/probabilities"] = softmax(x @ odd["last"][0].T.astype(np.float64) +
 mean = numbers((3, 8, 8), 8, 0, 100.0) + np.float32(120)
 tensors["mean"] = mean
 file("mean.binaryproto", blob_legacy(mean))
+column = numbers((192, 1), 7, 0, 100.0) + np.float32(120)
+tensors["batches.meta/data_mean"] = column
+file("batches.meta", pickle.dumps({"data_mean": column, "num_vis": 192, "label_names": ["a", "b"]}, protocol=2))
 
 
 def npy(name, values, version):

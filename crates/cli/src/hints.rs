@@ -186,6 +186,12 @@ fn of_train(error: &train::Error) -> Advice {
             failed("`alexnet train --resume RUN --fall-back` goes on from the older one; --weights takes its path")
         }
         Damaged { older: None, .. } => failed("use another checkpoint, or train again into another directory with --run"),
+        WeightsLost { path, .. } => {
+            failed(format!("begin again: remove {}, and give the `alexnet train --init` that began it", path.display()))
+        }
+        NothingFits { .. } => {
+            failed("`alexnet describe FILE` shows the layers of a trained net; leave --net out to train that net")
+        }
         Mismatch { .. } => failed("`alexnet describe --net CHECKPOINT` shows what a checkpoint was written for"),
         NotFinite { .. } | ParamNotFinite { .. } => {
             failed("training diverged: try a smaller --rate, or look at the images that are named")

@@ -6,9 +6,11 @@ mod dataset;
 mod engine;
 mod environment;
 mod failure;
+mod freeze;
 mod gallery;
 mod hints;
 mod index;
+mod init;
 mod inputs;
 mod interrupt;
 mod memory;
@@ -58,12 +60,13 @@ impl Common {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(commands::train::Train),
+    Train(Box<commands::train::Train>),
     Evaluate(commands::evaluate::Evaluate),
     Predict(commands::predict::Predict),
     Features(commands::features::Features),
     Similar(commands::similar::Similar),
     Describe(commands::describe::Describe),
+    Convert(commands::convert::Convert),
     Plan(commands::plan::Plan),
     Bench(commands::bench::Bench),
     Data(commands::data::Data),
@@ -80,6 +83,7 @@ impl Cli {
             Command::Features(command) => command.run(&self.common),
             Command::Similar(command) => command.run(&self.common),
             Command::Describe(command) => command.run(),
+            Command::Convert(command) => command.run(&self.common),
             Command::Plan(command) => command.run(&self.common),
             Command::Bench(command) => command.run(&self.common),
             Command::Data(command) => command.run(&self.common),

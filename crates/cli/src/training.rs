@@ -10,7 +10,7 @@ use std::time::Instant;
 use data::{Cache, Dataset, Preprocessing, Source};
 use net::{Mode, Net};
 use report::{Console, Files, Style, format};
-use train::{Curve, Event, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
+use train::{Curve, Event, Inherited, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
 
 use crate::dataset::Reading;
 use crate::engine::{Engine, parameter_bytes, pixel_bytes};
@@ -27,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) data: Option<PathBuf>,
     pub(crate) reading: Reading,
     pub(crate) place: Place,
+    /// Trained weights to begin with.
+    pub(crate) inherited: Option<Box<Inherited>>,
     /// What the user should know about how this came about.
     pub(crate) notes: Vec<String>,
     /// Whether to memorise one batch first.
@@ -57,6 +59,7 @@ const RUNS: &str = "runs";
 pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
     let engine = Engine::new(common.threads(), job.recipe.precision)?;
     fit_in_memory(&mut job, &engine)?;
+    let inherited = job.inherited.take();
     let job = &job;
     let reading = &job.reading;
     let mut executor = engine.prepare(&job.net, job.recipe.micro(), Mode::Train)?;
@@ -69,7 +72,7 @@ pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
         Place::Resume { fall_back, .. } => Start::Resume { fall_back },
         _ => {
             Origin::new(job.data.as_deref(), &job.reading)?.write(&dir)?;
-            Start::Initial
+            inherited.map_or(Start::Initial, Start::Weights)
         }
     };
     let config = RunConfig {

@@ -254,6 +254,13 @@ impl Preprocessing {
         !matches!(self.mean, Mean::None | Mean::Values(_)) || self.std == Std::Channels || self.colour_noise.is_some()
     }
 
+    /// This preprocessing as far as weights depend on it (stored size, fit, filter, mean, standard deviation and channels), with
+    /// all that only training does to images as in `other`: how trained weights are trained on.
+    pub fn augmented_as(&self, other: &Preprocessing) -> Preprocessing {
+        let Preprocessing { stored, fit, filter, mean, std, channels, .. } = *self;
+        Preprocessing { stored, fit, filter, mean, std, channels, ..other.clone() }
+    }
+
     /// Whether the images of training batches are mixed with each other.
     pub fn mixes(&self) -> bool {
         self.mixup.is_some() || self.cutmix.is_some()

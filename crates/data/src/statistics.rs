@@ -8,7 +8,7 @@ use net::Tensor;
 
 use crate::pipeline::luma;
 use crate::scratch::Scratch;
-use crate::{BadImage, BadImages, Channels, Error, Mean, Preprocessing, Result, Source, eigen, workers};
+use crate::{BadImage, BadImages, Channels, Error, Mean, Preprocessing, Result, Source, Std, eigen, workers};
 
 /// Means and colour statistics of the training images at their stored size, on the scale of 0 to 255.
 ///
@@ -274,6 +274,37 @@ impl Statistics {
         })
     }
 
+    /// Whether everything that `p` uses has been measured. Deviations and colours of zero count as not measured: files of other
+    /// programs may bring a mean alone.
+    pub fn suffice(&self, p: &Preprocessing) -> bool {
+        let c = p.planes();
+        let mean = match p.mean {
+            Mean::Image | Mean::ImageAtCrop => self.has_image() && self.side == p.stored,
+            Mean::Channels => self.mean.len() == c,
+            Mean::None | Mean::Values(_) => true,
+        };
+        mean && (p.std != Std::Channels || measured(&self.std)) && (p.colour_noise.is_none() || measured(&self.eigenvalues))
+    }
+
+    /// These statistics, and those of `other` where these have none: the mean, the deviations and the colours each as a whole.
+    pub fn or(self, other: Statistics) -> Statistics {
+        let (own_image, own_mean) = (self.has_image(), !self.mean.is_empty());
+        let (own_std, own_colours) = (measured(&self.std), measured(&self.eigenvalues));
+        Statistics {
+            images: if own_image || own_mean { self.images } else { other.images },
+            side: if own_image { self.side } else { other.side },
+            mean_image: if own_image { self.mean_image } else { other.mean_image },
+            mean: if own_mean { self.mean } else { other.mean },
+            std: if own_std { self.std } else { other.std },
+            eigenvalues: if own_colours { self.eigenvalues } else { other.eigenvalues },
+            eigenvectors: if own_colours { self.eigenvectors } else { other.eigenvectors },
+        }
+    }
+
+    fn has_image(&self) -> bool {
+        !self.mean_image.is_empty()
+    }
+
     /// Whether these statistics hold what `p` uses.
     pub(crate) fn check(&self, p: &Preprocessing) -> Result<()> {
         let c = p.planes();
@@ -287,6 +318,11 @@ impl Statistics {
         }
         Ok(())
     }
+}
+
+/// Whether there are values, and not all of them 0.
+fn measured(values: &[f32]) -> bool {
+    values.iter().any(|value| *value != 0.0)
 }
 
 /// What the tensors' names begin with.
@@ -307,4 +343,54 @@ fn judge(mut failed: Vec<(usize, Error)>, policy: BadImages) -> Result<Vec<BadIm
         return Err(Error::BadImages { bad: skipped });
     }
     Ok(skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ColourNoise;
+
+    #[test]
+    fn what_is_missing_comes_from_the_others_and_the_rest_stays() {
+        let noisy = Preprocessing { stored: 2, ..Preprocessing::default() };
+        let quiet = Preprocessing { colour_noise: None, ..noisy.clone() };
+        let full = Statistics::made_up(&noisy);
+        let other = Statistics { images: 9, mean_image: vec![1.0; 12], mean: vec![1.0; 3], std: vec![2.0; 3], ..full.clone() };
+        let other = Statistics { eigenvalues: vec![3.0; 3], ..other };
+        assert!(full.suffice(&noisy) && full.clone().or(other.clone()) == full);
+        assert_eq!(Statistics::default().or(other.clone()), other);
+        // A mean image alone, without deviations and colours.
+        let bare = Statistics { std: vec![0.0; 3], eigenvalues: vec![0.0; 3], ..full.clone() };
+        assert!(bare.suffice(&quiet) && !bare.suffice(&noisy));
+        assert!(!bare.suffice(&Preprocessing { std: Std::Channels, ..quiet.clone() }));
+        assert!(!bare.suffice(&Preprocessing { stored: 3, ..quiet.clone() }), "the mean image is of another size");
+        let both = bare.or(other.clone());
+        assert_eq!((both.images, &both.mean_image, &both.mean), (1, &full.mean_image, &full.mean));
+        assert_eq!((both.std, both.eigenvalues), (other.std, other.eigenvalues));
+        // Given values need nothing, and noise needs colours all the same.
+        let given = Preprocessing { mean: Mean::Values([1.0; 3]), ..quiet };
+        assert!(Statistics::default().suffice(&given));
+        let noise = Some(ColourNoise::default());
+        assert!(!Statistics::default().suffice(&Preprocessing { colour_noise: noise, ..given }));
+    }
+
+    #[test]
+    fn a_trained_nets_preprocessing_is_augmented_as_another() {
+        let own = Preprocessing {
+            stored: 32,
+            fit: crate::Fit::Warp,
+            mean: Mean::Values([1.0, 2.0, 3.0]),
+            std: Std::Values([4.0; 3]),
+            channels: Channels::Bgr,
+            flip: false,
+            ..Preprocessing::default()
+        };
+        let other = Preprocessing { crop_group: 32, colour_noise: None, order: crate::Order::Once, ..Preprocessing::default() };
+        let found = own.augmented_as(&other);
+        assert_eq!(
+            found,
+            Preprocessing { crop_group: 32, colour_noise: None, order: crate::Order::Once, flip: true, ..own.clone() }
+        );
+        assert_eq!((own.augmented_as(&own), found.augmented_as(&own)), (own.clone(), own));
+    }
 }

@@ -7,11 +7,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use data::{Dataset, LoaderOptions, Pipeline, TrainLoader};
-use net::{Executor, Hyper, Kind, Net, ParamSet};
+use net::{Executor, Hyper, Kind, Net, ParamSet, SharedTensor, Tensor};
 
-use crate::checkpoint::{self, DatasetId, Position, Saved};
+use crate::checkpoint::{self, DatasetId, InitialisedFrom, Position, Saved};
 use crate::event::Started;
 use crate::run::{RunConfig, Start, statistics};
+use crate::run_dir::read_limited;
 use crate::schedule::Curve;
 use crate::session::{Newest, Session, Spent, Training};
 use crate::split::Splitter;
@@ -38,7 +39,12 @@ impl<'a> Session<'a> {
         let (saved, warnings) = find_checkpoint(exec.net(), dataset, config, &identity)?;
         let span = span_of(dataset, config);
         let position = saved.as_ref().map_or(Position::default(), |saved| saved.manifest().position);
-        describe(exec, dataset, config, &identity)?;
+        let initialised_from = match (&saved, &config.start) {
+            (Some(saved), _) => saved.manifest().initialised_from.clone(),
+            (None, Start::Weights(inherited)) => Some(inherited.from.clone()),
+            (None, _) => None,
+        };
+        describe(exec, dataset, config, &identity, initialised_from.as_ref())?;
         log.record(&Event::Started(started(exec, dataset, config, span, saved.as_ref().map(|_| position.step))));
         dataset.notes.iter().for_each(|text| log.record(&Event::Note { text: text.clone() }));
         let remark = dataset.train.remark(&config.recipe.preprocessing);
@@ -68,6 +74,7 @@ impl<'a> Session<'a> {
             stop,
             pipeline,
             identity,
+            initialised_from,
             progress,
             in_flight: VecDeque::new(),
             logged_rates: None,
@@ -91,6 +98,9 @@ pub(crate) fn check(net: &Net, dataset: &Dataset, recipe: &Recipe) -> Result<()>
     let data = |message: String| Error::Dataset { dataset: dataset.name.clone(), message };
     if dataset.train.is_empty() {
         return Err(data("there are no images to train on".into()));
+    }
+    if dataset.classes.len() == 1 {
+        return Err(data("it has one class, and there is nothing to tell apart".into()));
     }
     if dataset.classes.len() != net.classes() {
         let message = format!("it has {} classes, net `{}` tells {} apart", dataset.classes.len(), net.name(), net.classes());
@@ -118,7 +128,11 @@ fn find_checkpoint(
 ) -> Result<(Option<Saved>, Vec<String>)> {
     let Start::Resume { fall_back } = config.start else { return Ok((None, Vec::new())) };
     let mut warnings = Vec::new();
-    let saved = match checkpoint::latest(&config.dir.checkpoints()) {
+    let found = checkpoint::latest(&config.dir.checkpoints());
+    if let (Ok(None), Some(file)) = (&found, weights_lost(config.dir.path())) {
+        return Err(Error::WeightsLost { path: config.dir.path().into(), file });
+    }
+    let saved = match found {
         Err(Error::Damaged { path, reason, older: Some(older) }) if fall_back => {
             let (damaged, older_name) = (path.display(), older.display());
             warnings.push(format!("checkpoint `{damaged}` is damaged: {reason}; going on from `{older_name}`"));
@@ -133,6 +147,12 @@ fn find_checkpoint(
         }
     }
     Ok((saved, warnings))
+}
+
+/// Where a run that has no checkpoint was to have its weights from, if not from their initial values.
+fn weights_lost(run: &Path) -> Option<String> {
+    let about: serde_json::Value = serde_json::from_str(&read_limited(&run.join(ABOUT)).ok()?).ok()?;
+    Some(about.get(INITIALISED_FROM)?.get("file")?.as_str()?.to_string())
 }
 
 /// Whether a checkpoint is of this net and of this data.
@@ -173,21 +193,34 @@ fn fits(saved: &Saved, net: &Net, dataset: &Dataset, identity: &DatasetId) -> Re
     Ok(())
 }
 
+const ABOUT: &str = "run.json";
+const INITIALISED_FROM: &str = "initialised_from";
+
 /// Writes into the run's folder what it is.
-fn describe(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>, identity: &DatasetId) -> Result<()> {
+fn describe(
+    exec: &dyn Executor,
+    dataset: &Dataset,
+    config: &RunConfig<'_>,
+    identity: &DatasetId,
+    initialised_from: Option<&InitialisedFrom>,
+) -> Result<()> {
     let (dir, recipe) = (config.dir, config.recipe);
-    dir.write("net.toml", &exec.net().to_toml())?;
-    dir.write("recipe.toml", &recipe.to_toml())?;
-    dir.write("plan.txt", &exec.plan())?;
-    dir.write("classes.txt", &classes(dataset))?;
-    let about = serde_json::json!({
+    let mut about = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "revision": config.revision,
         "engine": exec.engine(),
         "seed": recipe.seed,
         "dataset": identity,
     });
-    dir.write("run.json", &format!("{about:#}\n"))
+    if let Some(from) = initialised_from {
+        about[INITIALISED_FROM] = serde_json::json!(from);
+    }
+    // Before the files that make it a run, so that none ever seems to have begun with initial values that has not.
+    dir.write(ABOUT, &format!("{about:#}\n"))?;
+    dir.write("net.toml", &exec.net().to_toml())?;
+    dir.write("recipe.toml", &recipe.to_toml())?;
+    dir.write("plan.txt", &exec.plan())?;
+    dir.write("classes.txt", &classes(dataset))
 }
 
 /// A class a line, with its words where they are known.
@@ -220,14 +253,20 @@ fn started(exec: &dyn Executor, dataset: &Dataset, config: &RunConfig<'_>, span:
 
 /// Gives the executor its weights and momenta.
 fn load(exec: &mut dyn Executor, config: &RunConfig<'_>, saved: Option<&Saved>) -> Result<()> {
-    let (weights, momentum) = match (saved, &config.start) {
-        (Some(saved), _) => (saved.weights()?, saved.momentum()?),
-        (None, Start::Weights(weights)) => (weights.clone(), ParamSet::zeros(exec.net())),
-        (None, _) => (initial_params(exec.net(), config.recipe.seed, config.threads), ParamSet::zeros(exec.net())),
+    let (weights, momentum) = match saved {
+        Some(saved) => (saved.weights()?, saved.momentum()?),
+        None => (first_weights(exec.net(), config), ParamSet::zeros(exec.net())),
     };
     exec.load(Kind::Weights, &weights)?;
     exec.load(Kind::Momentum, &momentum)?;
     Ok(())
+}
+
+/// The weights of a run of which there is no checkpoint.
+pub(crate) fn first_weights(net: &Net, config: &RunConfig<'_>) -> ParamSet {
+    let Start::Weights(inherited) = &config.start else { return initial_params(net, config.recipe.seed, config.threads) };
+    let copy = |tensor: &SharedTensor| Tensor { shape: tensor.shape.clone(), data: tensor.data().to_vec() };
+    ParamSet::new(inherited.weights.iter().map(|(name, tensor)| (name.clone(), copy(tensor))).collect())
 }
 
 fn training(dataset: &Dataset, config: &RunConfig<'_>, pipeline: &Arc<Pipeline>, position: Position) -> Training {

@@ -64,6 +64,9 @@ pub struct Manifest {
     pub dataset: DatasetId,
     /// The run's seed.
     pub seed: u64,
+    /// Where its first weights are from; `None` for a run that began with initial values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initialised_from: Option<InitialisedFrom>,
     /// Where in the run it stands.
     pub position: Position,
     /// What the run remembers besides parameters.
@@ -72,6 +75,22 @@ pub struct Manifest {
     pub metrics: Option<Metrics>,
     /// Length and digest of every file but the manifest.
     pub files: BTreeMap<String, FileDigest>,
+}
+
+/// Where the first weights of a run are from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitialisedFrom {
+    /// The name of the file or checkpoint; for a checkpoint in a run, from the run's name on.
+    pub file: String,
+    /// BLAKE3 of the file, or of the checkpoint's weights: 64 hexadecimal digits.
+    pub blake3: String,
+    /// Layers that began with initial values all the same, in the net's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new: Vec<String>,
+    /// Whether the outputs of the last layer were put into another order, that of this run's classes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reordered: bool,
 }
 
 /// Tells whether a data set is the one that a run was begun on.
@@ -255,6 +274,11 @@ impl Saved {
     /// Where the file does not read or lacks a tensor.
     pub fn statistics(&self) -> Result<Statistics> {
         Ok(Statistics::from_tensors(&weights::safetensors::read(&self.path.join(STATISTICS))?.0)?)
+    }
+
+    /// BLAKE3 of the file of parameters, 64 hexadecimal digits.
+    pub fn weights_digest(&self) -> &str {
+        self.manifest.files.get(WEIGHTS).map_or("", |file| &file.blake3)
     }
 
     fn damaged(&self, reason: String) -> Error {

@@ -60,6 +60,22 @@ pub enum Error {
         /// The file that a run would have.
         missing: &'static str,
     },
+    /// A run that was to begin with trained weights has no checkpoint that holds them.
+    #[error("`{}` was to begin with the weights of `{file}`, and ended before it had kept them", path.display())]
+    WeightsLost {
+        /// The run's folder.
+        path: PathBuf,
+        /// Where the weights were from.
+        file: String,
+    },
+    /// A trained net of which nothing fits the net to be trained.
+    #[error("no layer of net `{net}` has the name and the shapes of a layer of net `{trained}`")]
+    NothingFits {
+        /// The net to be trained.
+        net: String,
+        /// The trained one.
+        trained: String,
+    },
     /// A file of a run that does not read as what it should be.
     #[error("`{}`: {message}", path.display())]
     File {

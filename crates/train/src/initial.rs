@@ -2,16 +2,22 @@
 
 use std::sync::Mutex;
 
-use net::{Net, ParamSet};
+use net::{Net, ParamInfo, ParamSet, Tensor};
 
 /// Values that a thread fills at a time; a multiple of 4, as [`net::initialise`] needs.
 const CHUNK: usize = 1 << 18;
 
 /// Initial parameters: the same bits as [`Net::initial_params`], whatever `threads` is.
 pub fn initial_params(net: &Net, seed: u64, threads: usize) -> ParamSet {
-    let mut set = ParamSet::zeros(net);
+    ParamSet::new(initial_some(net, seed, threads, |_| true))
+}
+
+/// Those of the initial parameters that are `wanted`, in the net's order: the same bits as among all.
+pub(crate) fn initial_some(net: &Net, seed: u64, threads: usize, wanted: impl Fn(&ParamInfo) -> bool) -> Vec<(String, Tensor)> {
+    let infos: Vec<_> = net.params().iter().enumerate().filter(|(_, info)| wanted(info)).collect();
+    let mut tensors: Vec<_> = infos.iter().map(|(_, info)| (info.name.clone(), Tensor::zeros(&info.shape))).collect();
     let mut work = Vec::new();
-    for (index, (info, (_, tensor))) in net.params().iter().zip(set.iter_mut()).enumerate() {
+    for ((index, info), (_, tensor)) in infos.into_iter().zip(&mut tensors) {
         work.extend(tensor.data.chunks_mut(CHUNK).enumerate().map(|(i, values)| (index, info, i * CHUNK, values)));
     }
     let queue = Mutex::new(work.into_iter());
@@ -25,7 +31,7 @@ pub fn initial_params(net: &Net, seed: u64, threads: usize) -> ParamSet {
             });
         }
     });
-    set
+    tensors
 }
 
 #[cfg(test)]
@@ -41,6 +47,8 @@ mod tests {
             assert_eq!(initial_params(&net, 3, 1), expected);
             assert_eq!(initial_params(&net, 3, 5), expected);
             assert_ne!(initial_params(&net, 4, 5), expected);
+            let biases = initial_some(&net, 3, 2, |info| info.name.ends_with(".bias"));
+            assert!(!biases.is_empty() && biases.iter().all(|(name, tensor)| expected.get(name) == Some(tensor)));
         }
     }
 }

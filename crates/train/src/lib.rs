@@ -17,9 +17,10 @@ mod run_dir;
 mod schedule;
 mod session;
 mod split;
+mod transfer;
 mod watch;
 
-pub use checkpoint::Metrics;
+pub use checkpoint::{InitialisedFrom, Metrics};
 pub use data::Stages;
 pub use error::Error;
 pub use evaluate::{EvaluateOptions, Evaluation};
@@ -29,11 +30,12 @@ pub use memorise::{MemoriseOptions, Memorised, RISE, memorise, self_test};
 pub use recipe::{
     BuiltIn, CheckpointPlan, EvaluationPlan, LayerRate, Part, RECIPES, Recipe, UpdateForm, recipe_for, without_dropout,
 };
-pub use run::{Outcome, RunConfig, Start, Summary, run, statistics};
+pub use run::{Inherited, Outcome, RunConfig, Start, Summary, run, statistics};
 pub use run_dir::{RunDir, checkpoints, read_net, read_recipe};
 pub use schedule::{
     Curve, Dexp, Plateau, PlateauState, Polynomial, Rates, Schedule, ScheduleState, Scheduler, Span, StepAt, To, Warmup,
 };
+pub use transfer::{Head, Trained, Transfer, head_of, transfer};
 pub use watch::Watch;
 
 /// The result of everything in this crate.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use data::{LoaderOptions, Pipeline, TrainLoader};
 use net::{Batch, Executor, Hyper, Kind, Net, ParamSet, StepInfo};
 
-use crate::begin::check;
+use crate::begin::{check, first_weights};
 use crate::run::{RunConfig, statistics};
 use crate::split::Splitter;
 use crate::{Error, Event, Log, Recipe, Result, Scheduler, Span};
@@ -68,7 +68,7 @@ pub fn self_test(
     let mut loader = TrainLoader::start(Arc::clone(&dataset.train), Arc::new(pipeline), loading, 0, 0);
     let loaded = loader.next()?;
     let before = (exec.save(Kind::Weights)?, exec.save(Kind::Momentum)?);
-    exec.load(Kind::Weights, &crate::initial_params(exec.net(), config.recipe.seed, config.threads))?;
+    exec.load(Kind::Weights, &first_weights(exec.net(), config))?;
     exec.load(Kind::Momentum, &ParamSet::zeros(exec.net()))?;
     let hyper = first_rates(config.recipe, exec.net())?;
     let result = memorise(exec, &loaded.batch, hyper, config.recipe.seed, options, log, stop);

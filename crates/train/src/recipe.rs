@@ -228,6 +228,7 @@ pub const RECIPES: &[BuiltIn] = built_in![
     "cifar-13pct",
     "cifar-11pct",
     "scenes",
+    "fine-tune",
     "overfit-one-batch",
 ];
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::{BadImages, Dataset, Statistics};
-use net::{Executor, ParamSet};
+use net::{Executor, SharedTensor};
 
-use crate::checkpoint::Metrics;
+use crate::checkpoint::{InitialisedFrom, Metrics};
 use crate::run_dir::STATISTICS;
 use crate::session::Session;
 use crate::{Event, Log, Recipe, Result, RunDir};
@@ -29,18 +29,31 @@ pub struct RunConfig<'a> {
     pub revision: String,
 }
 
-/// What a run begins with.
-#[derive(Debug, Clone, PartialEq)]
+/// What a run begins with. Momenta are zero at the beginning, whatever the weights.
+#[derive(Debug, Clone)]
 pub enum Start {
     /// Initial values by the net and the recipe's seed.
     Initial,
-    /// These weights.
-    Weights(ParamSet),
+    /// Trained weights. They are kept in a checkpoint of no step before the first one, so that the run can be resumed without
+    /// the file that they are from.
+    Weights(Box<Inherited>),
     /// The newest checkpoint in the run's folder, or the beginning where there is none.
     Resume {
         /// Whether to take the newest intact one where the newest is damaged.
         fall_back: bool,
     },
+}
+
+/// Trained weights, and what else of their net goes on.
+#[derive(Debug, Clone)]
+pub struct Inherited {
+    /// Exactly the parameters of the net to be trained; see [`crate::transfer`].
+    pub weights: Vec<(String, SharedTensor)>,
+    /// What the weights have been used to seeing subtracted, and the colours that noise followed. Of what is missing here and
+    /// needed by the recipe, the training images are measured; nothing else is taken from them.
+    pub statistics: Statistics,
+    /// Where the weights are from.
+    pub from: InitialisedFrom,
 }
 
 /// How a run ended.
@@ -89,6 +102,9 @@ pub fn run(
 
 impl Session<'_> {
     fn train(mut self) -> Result<Outcome> {
+        if matches!(self.config.start, Start::Weights(_)) {
+            self.checkpoint()?;
+        }
         while self.step < self.span.steps && !self.progress.reached {
             if self.evaluation_due() {
                 self.evaluate()?;
@@ -113,7 +129,7 @@ impl Session<'_> {
 
 /// The statistics of the training images, kept in the run's folder: taken from the data set where it has them, or measured
 /// once; then read. Preprocessing that uses none has none measured, except where all bad images are to be reported, which
-/// takes a look at each.
+/// takes a look at each. A run that begins with trained weights has those that came with them, as far as they go.
 ///
 /// # Errors
 /// Where an image cannot be used, the file not be written or read, or `stop` became true.
@@ -123,6 +139,13 @@ pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log, 
         return Ok(Statistics::from_tensors(&weights::safetensors::read(&path)?.0)?);
     }
     let recipe = config.recipe;
+    let inherited = match &config.start {
+        Start::Weights(inherited) => inherited.statistics.clone(),
+        _ => Statistics::default(),
+    };
+    if inherited.suffice(&recipe.preprocessing) && inherited != Statistics::default() && config.bad_images != BadImages::Report {
+        return keep(&path, inherited);
+    }
     if !recipe.preprocessing.needs_statistics() && config.bad_images != BadImages::Report {
         return Ok(Statistics::default());
     }
@@ -130,7 +153,7 @@ pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log, 
     if config.bad_images != BadImages::Report
         && let Some(statistics) = dataset.train.measured(&recipe.preprocessing)
     {
-        return keep(&path, statistics);
+        return keep(&path, inherited.or(statistics));
     }
     let mut progress = |done, total| {
         log.record(&Event::Statistics { done: done as u64, total: total as u64 });
@@ -141,7 +164,7 @@ pub fn statistics(dataset: &Dataset, config: &RunConfig<'_>, log: &mut dyn Log, 
     if !bad.is_empty() {
         log.record(&Event::bad_images("train", &bad));
     }
-    keep(&path, statistics)
+    keep(&path, inherited.or(statistics))
 }
 
 /// Writes the statistics.

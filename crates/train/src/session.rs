@@ -9,7 +9,7 @@ use std::time::Instant;
 use data::{Dataset, Loaded, Pipeline, Stages, TrainLoader, Views};
 use net::{Executor, Hyper, Kind, ParamSet, StepInfo, StepLoss};
 
-use crate::checkpoint::{self, DatasetId, FORMAT, Manifest, Metrics, Position, Progress, Running};
+use crate::checkpoint::{self, DatasetId, FORMAT, InitialisedFrom, Manifest, Metrics, Position, Progress, Running};
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::event::{Evaluated, Step, Time};
 use crate::run::{Outcome, RunConfig, Summary};
@@ -32,6 +32,7 @@ pub(crate) struct Session<'a> {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) splitter: Splitter,
     pub(crate) identity: DatasetId,
+    pub(crate) initialised_from: Option<InitialisedFrom>,
     pub(crate) progress: Progress,
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) logged_rates: Option<Rates>,
@@ -367,6 +368,7 @@ impl Session<'_> {
             words: self.dataset.words.clone(),
             dataset: self.identity.clone(),
             seed: recipe.seed,
+            initialised_from: self.initialised_from.clone(),
             position: Position { step: self.step, ..self.training.next },
             metrics: progress.last.clone().filter(|last| last.step == self.step),
             progress,

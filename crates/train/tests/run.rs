@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicBool;
 
 use data::BadImages;
 use train::checkpoint::{self, Saved};
-use train::{Error, Event, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Schedule, Start, UpdateForm};
+use train::{
+    Error, Event, Inherited, InitialisedFrom, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Schedule, Start, UpdateForm,
+};
 use world::*;
 
 /// All that a run leaves behind, to the bit.
@@ -227,8 +229,13 @@ fn a_loss_that_stays_at_ln_classes_is_explained_once() {
     recipe.evaluation.every_epochs = 0;
     recipe.schedule = Schedule::constant(0.0);
     let dir = RunDir::create(&folder.path().join("run")).unwrap();
-    let dead = net::ParamSet::zeros(&net());
-    let (outcome, events) = go(&dir, &recipe, Start::Weights(dead), 1, None);
+    let zeros = |p: &net::ParamInfo| {
+        (p.name.clone(), net::SharedTensor { shape: p.shape.clone(), values: std::sync::Arc::new(vec![0.0f32; p.len()]) })
+    };
+    let from = InitialisedFrom { file: "zeros".into(), blake3: String::new(), new: vec![], reordered: false };
+    let weights = net().params().iter().map(zeros).collect();
+    let dead = Start::Weights(Box::new(Inherited { weights, statistics: Default::default(), from }));
+    let (outcome, events) = go(&dir, &recipe, dead, 1, None);
     outcome.unwrap();
     let warnings: Vec<&String> =
         events.iter().filter_map(|event| if let Event::Warning { text, .. } = event { Some(text) } else { None }).collect();

@@ -6,6 +6,7 @@
 
 use net::Tensor;
 
+use crate::floats::Float;
 use crate::{Error, Mapped, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -179,25 +180,13 @@ fn convert(kind: Kind, element: &[u8]) -> f32 {
     let unsigned = u64::from_le_bytes(bytes);
     let unused = 64 - 8 * kind.bytes;
     match (kind.letter, kind.bytes) {
-        (b'f', 2) => of_half(unsigned as u16),
+        (b'f', 2) => Float::F16.get(&bytes, 0).unwrap_or_default(),
         (b'f', 4) => f32::from_bits(unsigned as u32),
         (b'f', _) => f64::from_bits(unsigned) as f32,
         (b'i', _) => ((unsigned << unused) as i64 >> unused) as f32,
         (b'b', _) => f32::from(u8::from(unsigned != 0)),
         _ => unsigned as f32,
     }
-}
-
-/// The value of a half-precision number (IEEE 754 binary16).
-fn of_half(bits: u16) -> f32 {
-    let (sign, exponent, fraction) = (bits >> 15, bits >> 10 & 0x1f, bits & 0x3ff);
-    let magnitude = match exponent {
-        // Multiples of 2^-24.
-        0 => f32::from(fraction) * f32::from_bits((127 - 24) << 23),
-        31 => f32::from_bits(0x7f80_0000 | u32::from(fraction) << 13),
-        _ => f32::from_bits((u32::from(exponent) + 127 - 15) << 23 | u32::from(fraction) << 13),
-    };
-    if sign == 1 { -magnitude } else { magnitude }
 }
 
 /// Values whose first axis is the fastest, with the last axis the fastest.

@@ -4,7 +4,7 @@ use data::Preprocessing;
 use net::{Net, Variant};
 use serde::{Deserialize, Serialize};
 use train::checkpoint::{DatasetId, Manifest};
-use train::{Metrics, Recipe};
+use train::{InitialisedFrom, Metrics, Recipe};
 
 /// The card's form. A reader refuses others.
 pub(crate) const FORMAT: u32 = 1;
@@ -39,6 +39,9 @@ pub struct Card {
     /// How it was trained, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained: Option<Trained>,
+    /// The trained net that it was trained on from, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initialised_from: Option<InitialisedFrom>,
     /// How well it does, and by which protocol that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
@@ -85,6 +88,7 @@ impl Card {
             words,
             dataset: None,
             trained: None,
+            initialised_from: None,
             metrics: None,
             origin: None,
         }
@@ -99,6 +103,7 @@ impl Card {
             net: manifest.net.clone(),
             dataset: Some(manifest.dataset.clone()),
             trained: Some(trained),
+            initialised_from: manifest.initialised_from.clone(),
             metrics: manifest.metrics.clone(),
             ..Card::of_net(net, manifest.preprocessing.clone(), manifest.classes.clone(), manifest.words.clone())
         }

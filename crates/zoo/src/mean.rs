@@ -1,13 +1,14 @@
 //! What is subtracted from images, out of a file or three numbers.
 //!
 //! The format says in which order a file has its channels: Caffe's `.binaryproto` and the `.npy` that Caffe's Python makes of it
-//! are blue, green, red; our own statistics and three numbers are red, green, blue.
+//! are blue, green, red; our own statistics, cuda-convnet's `batches.meta` and three numbers are red, green, blue.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use data::{Fit, Mean, Preprocessing, Statistics, Std};
 use net::Shape;
+use weights::pickle::Pickle;
 use weights::{Mapped, caffemodel, npy, safetensors};
 
 use crate::{Error, Result};
@@ -85,6 +86,10 @@ fn of_file(path: &Path) -> Result<Found> {
         let array = npy::read(&file)?;
         return of_array(&array.shape, &array.data).map_err(|message| unusable(path, "npy", message));
     }
+    // A pickle of protocol 2 and later, or a dictionary of the first two.
+    if matches!(file.bytes(), [0x80 | b'(' | b'}', ..]) {
+        return of_pickle(file.bytes()).map_err(|message| unusable(path, "batches.meta", message));
+    }
     // A header's length, then a JSON object.
     if file.bytes().get(8) == Some(&b'{') {
         let tensors = safetensors::read(path)?.0;
@@ -100,6 +105,24 @@ fn of_file(path: &Path) -> Result<Found> {
 
 fn unusable(path: &Path, format: &'static str, message: String) -> Error {
     weights::Error::Format { path: path.into(), format, message }.into()
+}
+
+/// `data_mean` of cuda-convnet's `batches.meta`: planes of red, green and blue, or one of grey, as a column of numbers.
+fn of_pickle(bytes: &[u8]) -> Result<Found, String> {
+    let (pickle, _) = Pickle::read(bytes)?;
+    let mean = pickle.root().get("data_mean").ok_or("it has no `data_mean`")?;
+    let values = mean.array().map_err(|message| format!("its `data_mean`: {message}"))?.to_f32();
+    let of_planes = |c: usize| {
+        let side = (values.len() / c).isqrt();
+        (side > 0 && c * side * side == values.len()).then_some((c, side))
+    };
+    let Some((c, side)) = of_planes(3).or_else(|| of_planes(1)) else {
+        return Err(format!("its `data_mean` has {} values, which are no square image", values.len()));
+    };
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err("its `data_mean` has values that are not finite".into());
+    }
+    Ok(Found::Image { c, h: side, w: side, values })
 }
 
 /// Caffe's channels the other way round: `[c, h, w]`, `[h, w, c]`, or `[c]` alone.

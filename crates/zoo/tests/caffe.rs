@@ -403,7 +403,15 @@ fn means_of_every_kind_are_subtracted_in_our_order() {
             assert_eq!(notes.iter().any(|note| note.contains("its central 23 are taken")), side == 30, "{notes:?}");
         }
     }
+    let meta = file(folder.path(), "batches.meta");
+    let (_, statistics, notes) = opened(meta.to_str().unwrap()).unwrap();
+    let (_, bytes) = kept("batches.meta/data_mean");
+    let red: Vec<f32> = bytes.as_chunks().0.iter().take(64).map(|&four| f32::from_le_bytes(four)).collect();
+    assert!((statistics.mean[0] - red.iter().sum::<f32>() / 64.0).abs() < 1e-3);
+    assert!(notes.iter().any(|note| note.contains("has 8 pixels a side, not 23")), "{notes:?}");
     let error = |text: &str| opened(text).unwrap_err().to_string();
+    fs::write(&meta, b"\x80\x02}.").unwrap();
+    assert!(error(meta.to_str().unwrap()).contains("it has no `data_mean`"));
     assert!(error("nowhere").contains("`nowhere` is neither a file nor three numbers R,G,B"));
     assert!(error("1,2").contains("neither a file nor three numbers"));
     let grey = folder.path().join("grey");

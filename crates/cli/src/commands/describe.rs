@@ -7,8 +7,8 @@ use clap::Args;
 use data::{Channels, Fit, Mean, Preprocessing, Std};
 use net::{Net, PRESETS, Variant};
 use report::format;
-use train::Metrics;
 use train::checkpoint::Checks;
+use train::{InitialisedFrom, Metrics};
 use zoo::{Card, Model};
 
 use crate::dataset::titled;
@@ -109,6 +109,7 @@ fn rows(model: &Model) -> Vec<(&'static str, String)> {
     if let Some(trained) = &card.trained {
         rows.push(("trained", position(model, trained.steps)));
     }
+    rows.extend(card.initialised_from.as_ref().map(|from| ("began with", beginning(from))));
     rows.extend(card.metrics.as_ref().map(|found| ("metrics", metrics(found))));
     let best = model.checkpoint.as_ref().and_then(|saved| saved.manifest().progress.best.as_ref());
     rows.extend(best.map(|best| ("best so far", metrics(best))));
@@ -116,6 +117,14 @@ fn rows(model: &Model) -> Vec<(&'static str, String)> {
     let revision = if card.revision.is_empty() { String::new() } else { format!(" ({})", card.revision) };
     rows.push(("revision", format!("{}{revision}", card.version)));
     rows
+}
+
+/// Where the first weights were from, and which of them were not.
+fn beginning(from: &InitialisedFrom) -> String {
+    let digest = &from.blake3[..16.min(from.blake3.len())];
+    let new = if from.new.is_empty() { String::new() } else { format!("; new: {}", from.new.join(", ")) };
+    let order = if from.reordered { "; the last layer's outputs in another order" } else { "" };
+    format!("the weights of {} (BLAKE3 {digest}…){new}{order}", from.file)
 }
 
 /// Which AlexNet it is.

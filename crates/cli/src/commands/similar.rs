@@ -15,7 +15,7 @@ use crate::failure::{Context, Failure, Result};
 use crate::gallery::{Picture, Shelf, page};
 use crate::index::{Looker, Maker, NO_INDEX, absolute};
 use crate::inputs::Inputs;
-use crate::saved::Weights;
+use crate::saved::{About, Weights};
 use crate::training::quoted;
 use crate::{Common, outputs, terminal};
 
@@ -51,6 +51,8 @@ pub(crate) struct Similar {
     /// Write a page that shows the images to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    about: About,
 }
 
 /// An image to find the like of, and its features.
@@ -123,7 +125,7 @@ impl Similar {
             let message = format!("the weights that made {index} are no longer at {}", path.display());
             return Err(Failure::failed(message, "name the weights with --weights, or give the name of an image in the index"));
         }
-        let weights = Weights { weights: path.clone() };
+        let weights = Weights { weights: path.clone(), about: self.about.clone() };
         let mut looker = Looker::load(&weights, engine, &Layer::Named(maker.layer.clone()), 1)
             .context(|| format!("{index} is of layer `{}` of `{}`", maker.layer, maker.net))?;
         if looker.digest()? != maker.digest {

@@ -11,8 +11,11 @@ use train::{LayerRate, Recipe, recipe_for};
 use crate::dataset::Reading;
 use crate::engine;
 use crate::failure::{Context, Failure, Result};
+use crate::freeze;
+use crate::init::{self, Beginning, Init};
 use crate::memory::{self, Images};
 use crate::origin::Origin;
+use crate::saved::About;
 use crate::training::{self, Job, Place};
 use crate::{Common, nets, recipes};
 
@@ -30,12 +33,19 @@ DIR/val/<class>/*, or DIR/<class>/*, of which a tenth is held out; or what else
 `alexnet data info` knows. A run is kept in its directory: Ctrl-C stops it,
 --resume goes on where it stopped.
 
+With --init, a trained net learns your classes: its weights, its mean and the size
+of its images stay, a new last layer takes the place of its own unless the classes
+are the same, and the recipe is `fine-tune`. With few images, or little time, let
+only the new layer learn: --freeze with all layers up to the one before it.
+
 Examples:
   alexnet train                       the built-in images, in minutes
   alexnet train --data photos         the network of the paper, on your images
   alexnet train --data cifar10 --net cifar-80sec
   alexnet train --data photos --net my.toml --recipe my-recipe.toml
   alexnet train --data photos --batch auto    where memory is short
+  alexnet train --init runs/mine --data photos              fine-tuning
+  alexnet train --init runs/mine --data photos --freeze ..fc7
   alexnet train --resume runs/mine    after Ctrl-C, a crash, or a full disk
   alexnet train --resume              the same, with the newest run")]
 pub(crate) struct Train {
@@ -45,14 +55,20 @@ pub(crate) struct Train {
     /// A preset or a net's TOML file [default: scenes, or alexnet with --data]
     #[arg(long, value_name = "NAME|FILE")]
     net: Option<String>,
-    /// A recipe or its TOML file [default: the net's own]
+    /// A recipe or its TOML file [default: the net's own, or fine-tune with --init]
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
+    /// Begin with the weights of a trained net: a run, a checkpoint, or a file of trained weights; --net is its own by default
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// With --init: the rate of the last layer as a multiple of the schedule's [default: 10 where that layer is new, else 1]
+    #[arg(long, value_name = "X", value_parser = rate, requires = "init")]
+    head_rate: Option<f64>,
     /// The run's directory [default: runs/NET-DATA-1, 2, …]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     run: Option<PathBuf>,
     /// Go on with a run [default: the newest in runs]
-    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["net", "recipe", "Changes", "memorise"])]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["net", "recipe", "init", "Changes", "memorise"])]
     resume: Option<Option<PathBuf>>,
     /// With --resume: where the newest checkpoint is damaged, go on from the newest one that is intact
     #[arg(long, requires = "resume")]
@@ -67,6 +83,8 @@ pub(crate) struct Train {
     cache: Option<u32>,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    about: About,
 }
 
 /// What is changed in the recipe.
@@ -91,8 +109,8 @@ struct Changes {
     /// From which every random number follows
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Layers that do not learn
-    #[arg(long, value_name = "LAYER", value_delimiter = ',', num_args = 1..)]
+    /// Layers that do not learn: names, or `A..B` for all from A to B, `..B` for all up to B
+    #[arg(long, value_name = "LAYER|A..B", value_delimiter = ',', num_args = 1..)]
     freeze: Vec<String>,
     /// Views of each image in evaluations: 1 or 10
     #[arg(long, value_name = "1|10", value_parser = ["1", "10"])]
@@ -118,16 +136,22 @@ impl Train {
     /// A run from the beginning.
     fn new_job(&self) -> Result<Job> {
         // What is cheap to check comes first.
+        let init = self.init()?;
         let asked = self.net.as_deref().map(nets::resolve).transpose()?;
+        let asked = asked.or_else(|| init.as_ref().map(|init| init.net().clone()));
         let recipe = self.recipe_for(asked.as_ref())?;
         let reading = self.reading.clone().settled()?;
         let dataset = reading.open(self.data.as_deref())?;
         let asked = asked.map_or_else(|| Net::preset(&recipe.net), Ok)?;
         let net = recipe.net_for(Some(asked.clone()), dataset.classes.len())?;
-        let recipe = self.changes.apply(recipe)?;
-        recipe.fits(&net).usage()?;
+        let mut recipe = self.changes.apply(recipe)?;
+        if let Some(init) = &init {
+            recipe = init.recipe(recipe, &net)?;
+        }
+        let frozen = freeze::layers(&self.changes.freeze, &net)?;
+        let beginning = init.map(|init| init.begin(&net, &dataset, &recipe, self.head_rate)).transpose()?;
         let mut notes = Vec::new();
-        if net.classes() != asked.classes() {
+        if net.classes() != asked.classes() && beginning.is_none() {
             notes.push(format!(
                 "the last layer is made for the {} classes of `{}`; `{}` has {}",
                 net.classes(),
@@ -136,6 +160,20 @@ impl Train {
                 format::count(asked.classes() as u64)
             ));
         }
+        let inherited = match beginning {
+            Some(Beginning { inherited, head_rate, notes: more }) => {
+                if let Some(name) = frozen.iter().find(|name| inherited.from.new.contains(name)) {
+                    let message = format!("--freeze: `{name}` is made anew, and has to learn");
+                    return Err(Failure::usage(message, "freeze only layers that have trained weights"));
+                }
+                recipe.layers.extend(head_rate);
+                notes.extend(more);
+                Some(inherited)
+            }
+            None => None,
+        };
+        recipe.layers.extend(frozen.into_iter().map(|name| LayerRate { name, of: Default::default(), rate: 0.0, from_epoch: 0 }));
+        recipe.fits(&net).usage()?;
         let place = match &self.run {
             Some(path) => Place::Here(path.clone()),
             None => Place::Next(format!("{}-{}", net.name(), dataset.name)),
@@ -147,6 +185,7 @@ impl Train {
             data: self.data.clone(),
             reading,
             place,
+            inherited,
             notes,
             memorise: self.memorise,
             cache: self.cache(),
@@ -154,10 +193,24 @@ impl Train {
         })
     }
 
-    /// The recipe that was asked for, else the net's own, else the one of the default net.
+    /// The trained net to begin with.
+    fn init(&self) -> Result<Option<Init>> {
+        let given = self.about.given();
+        match &self.init {
+            Some(path) => Init::open(path, &given).map(Some),
+            None if given == zoo::Given::default() => Ok(None),
+            None => Err(Failure::usage(
+                "--preset, --mean and --classes tell of a file of trained weights, and there is none",
+                "give one with --init; the net to be trained is named by --net",
+            )),
+        }
+    }
+
+    /// The recipe that was asked for, else the one for trained weights, else the net's own, else the one of the default net.
     fn recipe_for(&self, net: Option<&Net>) -> Result<Recipe> {
         match (&self.recipe, net) {
             (Some(name), _) => recipes::resolve(name),
+            (None, _) if self.init.is_some() => Ok(Recipe::builtin(init::RECIPE)?),
             (None, Some(net)) => Ok(Recipe::builtin(recipe_for(net.name()))?),
             (None, None) if self.data.is_some() => Ok(Recipe::builtin(recipe_for(LARGE))?),
             (None, None) => Ok(Recipe::builtin(recipe_for(SMALL))?),
@@ -186,6 +239,7 @@ impl Train {
             data,
             reading,
             place: Place::Resume { run, fall_back: self.fall_back },
+            inherited: None,
             notes: Vec::new(),
             memorise: false,
             cache: self.cache(),
@@ -195,7 +249,7 @@ impl Train {
 }
 
 impl Changes {
-    /// The recipe with the changes.
+    /// The recipe with the changes, but for layers that do not learn.
     fn apply(&self, mut recipe: Recipe) -> Result<Recipe> {
         if let Some(epochs) = self.epochs {
             (recipe.epochs, recipe.steps) = (Some(epochs), None);
@@ -223,8 +277,6 @@ impl Changes {
         if let Some(views) = &self.views {
             recipe.evaluation.views = if views == "10" { 10 } else { 1 };
         }
-        let frozen = |name: &String| LayerRate { name: name.clone(), of: Default::default(), rate: 0.0, from_epoch: 0 };
-        recipe.layers.extend(self.freeze.iter().map(frozen));
         // Reading it back checks the values against each other.
         Recipe::from_toml(&recipe.to_toml()).map_err(|error| match error {
             train::Error::Text { message, .. } => {

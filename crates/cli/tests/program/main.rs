@@ -8,6 +8,7 @@ mod check;
 mod checkpoints;
 mod commands;
 mod features;
+mod fine_tuning;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod memory;

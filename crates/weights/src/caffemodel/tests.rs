@@ -1,9 +1,9 @@
 //! What a writer of its own says, our own files, and both damaged.
 
 use net::Tensor;
-use net::random::{Purpose, Stream};
 
 use super::*;
+use crate::mutated::mutated;
 use crate::{Error, Mapped};
 
 fn golden() -> Vec<(String, Vec<u8>, Vec<usize>)> {
@@ -294,51 +294,26 @@ fn claims_are_not_believed() {
 #[test]
 fn damaged_files_never_panic() {
     let nets = files(".caffemodel");
-    let others: Vec<_> = [files(".npy"), files(".binaryproto")].concat();
-    let draw = Stream::new(5, Purpose::Crop, 0, 0, 0);
-    let mut element = 0;
-    let mut below = |n: usize| {
-        element += 1;
-        draw.below(element, n as u32) as usize
-    };
     let mut readable = 0;
-    for round in 0..30_000 {
-        let set = if round < 10_000 { &nets } else { &others };
-        let (_, bytes) = match round {
-            // The mean image.
-            20_000.. => others.last().unwrap(),
-            _ => &set[below(set.len())],
-        };
-        let mut bytes = bytes.clone();
-        for _ in 0..1 + below(4) {
-            let at = below(bytes.len());
-            match below(5) {
-                0 => bytes[at] ^= 1 << below(8),
-                1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][below(5)],
-                2 => drop(bytes.splice(at..at, [below(256) as u8])),
-                3 => drop(bytes.remove(at)),
-                _ => {
-                    let end = (at + below(64)).min(bytes.len());
-                    bytes.drain(at..end);
-                }
-            }
-            if bytes.is_empty() {
-                bytes.push(0);
-            }
-        }
-        let file = Mapped::of_bytes(&bytes);
-        if round < 10_000 {
-            let _ = recognises(&bytes);
-            if let Ok(contents) = read(&file) {
-                let values: usize = contents.layers.iter().flat_map(|layer| &layer.blobs).map(|blob| blob.data().len()).sum();
-                assert!(4 * values <= bytes.len(), "{values} values of {} bytes", bytes.len());
-                readable += 1;
-            }
-        } else {
-            let values = crate::npy::read(&file).map(|array| array.data.len()).unwrap_or(0);
-            let blob = blob(&file).map(|blob| blob.data().len()).unwrap_or(0);
-            assert!(values.max(blob) <= bytes.len());
+    for case in 0..10_000 {
+        let bytes = mutated(&nets[case as usize % nets.len()].1, case);
+        let _ = recognises(&bytes);
+        if let Ok(contents) = read_bytes(&bytes) {
+            let values: usize = contents.layers.iter().flat_map(|layer| &layer.blobs).map(|blob| blob.data().len()).sum();
+            assert!(4 * values <= bytes.len(), "{values} values of {} bytes", bytes.len());
+            readable += 1;
         }
     }
     assert!((1000..9000).contains(&readable), "{readable}");
+    let (arrays, (_, mean)) = (files(".npy"), files(".binaryproto").pop().unwrap());
+    for case in 0..10_000 {
+        let bytes = mutated(&arrays[case as usize % arrays.len()].1, case);
+        if let Ok(array) = crate::npy::read(&Mapped::of_bytes(&bytes)) {
+            assert!(array.data.len() <= bytes.len());
+        }
+        let bytes = mutated(&mean, case);
+        if let Ok(blob) = blob(&Mapped::of_bytes(&bytes)) {
+            assert!(4 * blob.data().len() <= bytes.len());
+        }
+    }
 }

@@ -60,6 +60,7 @@ pub(crate) fn of(net: Net, recipe: &str) -> Model {
         classes,
         dataset: None,
         trained: None,
+        initialised_from: None,
         metrics: None,
         origin: None,
     };
