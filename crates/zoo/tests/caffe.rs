@@ -105,6 +105,7 @@ fn model_of(net: &Net, channels: Channels, mean: Mean) -> Model {
         words: Vec::new(),
         dataset: None,
         trained: Some(zoo::Trained { steps: 7, seed: 1, recipe: String::new() }),
+        initialised_from: None,
         metrics: None,
         initialised_from: None,
         origin: None,

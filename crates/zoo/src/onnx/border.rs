@@ -31,18 +31,18 @@ impl Border {
         Border { c, scale: Vec::new(), shift: Vec::new(), image: None, reversed: false }
     }
 
-    /// Changes every map by a value for each.
+    /// Changes every map by a value for each, or by one for all.
     ///
     /// # Errors
-    /// Where the values are not as many as the maps.
+    /// Where the values are more than one and not as many as the maps.
     pub(super) fn change(&mut self, change: Change, values: &[f64]) -> Result<(), String> {
-        if values.len() != self.c || self.c > MOST_MAPS {
+        if !(values.len() == 1 || values.len() == self.c) || self.c > MOST_MAPS {
             return Err(format!("has {} values for {} maps", values.len(), self.c));
         }
         if self.scale.is_empty() {
             (self.scale, self.shift) = (vec![1.0; self.c], vec![0.0; self.c]);
         }
-        for ((scale, shift), &value) in self.scale.iter_mut().zip(&mut self.shift).zip(values) {
+        for ((scale, shift), &value) in self.scale.iter_mut().zip(&mut self.shift).zip(values.iter().cycle()) {
             match change {
                 Change::Add => *shift += value,
                 Change::Subtract => *shift -= value,
@@ -136,7 +136,7 @@ mod tests {
         unit.change(Change::Divide, &std).unwrap();
         assert_eq!(unit.normalisation(), Ok(Some(usual(true))));
         let mut bytes = Border::new(3);
-        bytes.change(Change::Divide, &[255.0; 3]).unwrap();
+        bytes.change(Change::Divide, &[255.0]).unwrap();
         bytes.change(Change::Subtract, &mean).unwrap();
         bytes.change(Change::Divide, &std).unwrap();
         assert_eq!(bytes.normalisation(), Ok(Some(usual(false))));
@@ -146,7 +146,7 @@ mod tests {
         other.change(Change::Multiply, &[0.5; 3]).unwrap();
         let expected = Normalisation { mean: vec![3.0, 2.0, 1.0], std: vec![2.0; 3], image: None, unit: false };
         assert_eq!(other.normalisation(), Ok(Some(expected)));
-        assert!(other.reversed && other.change(Change::Add, &[1.0]).is_err());
+        assert!(other.reversed && other.change(Change::Add, &[1.0; 2]).is_err());
         other.change(Change::Multiply, &[-1.0; 3]).unwrap();
         assert!(other.normalisation().is_err());
         let mut image = Border::new(3);

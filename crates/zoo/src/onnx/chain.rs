@@ -12,6 +12,9 @@ use super::sizes::{self, Size};
 /// The most layers that a chain may have.
 const MOST_LAYERS: usize = 1000;
 
+/// The most rows or columns of an image.
+const MOST_PIXELS: usize = 1 << 16;
+
 /// What a graph computes.
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -157,7 +160,14 @@ fn input_of(graph: &Graph) -> Result<(&str, Option<usize>, Shape), Wrong> {
         _ => Err(fault("has maps, rows or columns without a fixed number")),
     };
     let batch = if let Dim::Size(size) = batch { Some(*size) } else { None };
-    Ok((&info.name, batch, Shape { c: size(c)?, h: size(h)?, w: size(w)? }))
+    let shape = Shape { c: size(c)?, h: size(h)?, w: size(w)? };
+    if !matches!(shape.c, 1 | 3) {
+        return Err(fault(&format!("has {} maps, where images have 1 or 3", shape.c)));
+    }
+    if shape.h > MOST_PIXELS || shape.w > MOST_PIXELS {
+        return Err(fault(&format!("is of {} × {} pixels, of which at most {MOST_PIXELS} a side are read", shape.h, shape.w)));
+    }
+    Ok((&info.name, batch, shape))
 }
 
 /// The nodes that `output` depends on, in the graph's order.

@@ -138,7 +138,8 @@ fn learn(
         Some(bias) => {
             let values = per_map(&bias.shape, bias.floats()?.data(), &[1, k]);
             let values = values.ok_or_else(|| at(node, format!("has a bias of shape {:?}, expected [{k}]", bias.shape)))?;
-            crate::model::tensor(bias_shape.clone(), values.into_iter().map(|value| (beta * value) as f32).collect())
+            let scaled = values.iter().cycle().take(k).map(|value| (beta * value) as f32);
+            crate::model::tensor(bias_shape.clone(), scaled.collect())
         }
         None => crate::model::tensor(bias_shape.clone(), vec![0.0; k]),
     };
@@ -146,7 +147,8 @@ fn learn(
     Ok(())
 }
 
-/// The values of a constant that is broadcast to `axes` and differs along their second at most: one for each place along it.
+/// The values of a constant that is broadcast to `axes` and differs along their second at most: one for each place along it, or
+/// one for all of them.
 fn per_map(shape: &[usize], values: &[f32], axes: &[usize]) -> Option<Vec<f64>> {
     let &[_, c, ..] = axes else { return None };
     let missing = axes.len().checked_sub(shape.len())?;
@@ -156,7 +158,7 @@ fn per_map(shape: &[usize], values: &[f32], axes: &[usize]) -> Option<Vec<f64>> 
         return None;
     }
     match (*along, values) {
-        (1, &[value]) => Some(vec![f64::from(value); c]),
+        (1, &[value]) => Some(vec![f64::from(value)]),
         (size, values) if size == c && values.len() == c => Some(values.iter().map(|&value| f64::from(value)).collect()),
         _ => None,
     }
@@ -383,7 +385,7 @@ fn arithmetic(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
 fn shift_bias(walk: &mut Walk<'_>, values: &[f64], sign: f64) -> Result<(), Wrong> {
     if let Some([_, bias]) = walk.params.last_mut() {
         let sum = |(old, new): (&f32, &f64)| (f64::from(*old) + sign * new) as f32;
-        let sums = bias.data().iter().zip(values).map(sum).collect();
+        let sums = bias.data().iter().zip(values.iter().cycle()).map(sum).collect();
         *bias = crate::model::tensor(bias.shape.clone(), sums);
     }
     Ok(())

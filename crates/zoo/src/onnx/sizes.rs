@@ -57,7 +57,11 @@ pub(super) fn fold(walk: &Walk<'_>, node: &Node) -> Result<Option<Value>, Wrong>
         ("Slice", _) => Value::Sizes(slice(walk, node, sizes(0)?)?),
         ("Concat", _) => {
             let parts = (0..node.inputs.len()).map(sizes).collect::<Result<Vec<_>, _>>()?;
-            Value::Sizes(parts.concat())
+            let all = parts.concat();
+            if all.len() > MOST_SIZES {
+                return Err(at(node, format!("joins more than {MOST_SIZES} lengths")));
+            }
+            Value::Sizes(all)
         }
         ("Mul", _) => {
             let product = match (&sizes(0)?[..], &sizes(1)?[..]) {

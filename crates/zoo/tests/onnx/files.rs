@@ -200,6 +200,20 @@ fn what_is_no_alexnet_is_refused_by_node_and_op() {
     let mut other = relu.clone();
     other.graph.inputs[0].shape = Some(vec![weights::onnx::Dim::Unknown; 4]);
     assert!(said(&other).contains("has maps, rows or columns without a fixed number"));
+    let mut other = relu.clone();
+    let sides = |dims: [usize; 4]| Some(dims.map(weights::onnx::Dim::Size).to_vec());
+    other.graph.inputs[0].shape = sides([1, 1 << 40, 1, 1]);
+    assert!(said(&other).contains("has 1099511627776 maps, where images have 1 or 3"));
+    other.graph.inputs[0].shape = sides([1, 3, 1 << 62, 1 << 62]);
+    assert!(said(&other).contains("of which at most 65536 a side are read"));
+    // A factor for all of 12 milliard values is one number.
+    other.graph.inputs[0].shape = sides([1, 3, 1 << 16, 1 << 16]);
+    other.graph.initializers.push((
+        "half".into(),
+        weights::onnx::Tensor::of_floats(&net::SharedTensor { shape: vec![], values: std::sync::Arc::new(vec![0.5f32]) }),
+    ));
+    (other.graph.nodes[1].op, other.graph.nodes[1].inputs) = ("Mul".into(), vec!["y".into(), "half".into()]);
+    assert!(said(&other).contains("reads maps of 3×65536×65536, where one row for each image is expected"));
     // A matrix without elements claims rows for which nothing is allocated.
     let mut other = relu.clone();
     other.graph.nodes[2].inputs[1] = "nothing".into();
