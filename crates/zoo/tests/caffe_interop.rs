@@ -36,6 +36,7 @@ fn model_of(net: &Net, channels: Channels) -> Model {
         words: Vec::new(),
         dataset: None,
         trained: None,
+        initialised_from: None,
         metrics: None,
         origin: None,
     };
