@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -127,6 +128,12 @@ def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout
 
 
+def cpu_seconds():
+    """CPU time of the commands so far, all threads together: what the clock would show on an idle machine, times the cores."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def version(name):
     module = __import__(name)
     return f"{name} {module.__version__}"
@@ -135,12 +142,13 @@ def version(name):
 def main(path, turns, peers):
     output("cargo", "build", "--release", "-p", "alexnet", "--bins", "--example", "nearest")
     shape, load = rows_of(path).shape, [os.getloadavg()]
-    ours, command_ms, theirs = [], [], {name: [] for name in peers}
+    ours, command_ms, command_cpu_ms, theirs = [], [], [], {name: [] for name in peers}
     for _ in range(turns):
         ours.append(json.loads(output("target/release/examples/nearest", path, "3")))
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), cpu_seconds()
         output("target/release/alexnet", "similar", "0", path, "--top", str(NEAREST), "--json")
         command_ms.append((time.perf_counter() - start) * 1e3)
+        command_cpu_ms.append((cpu_seconds() - cpu_start) * 1e3)
         for name in peers:
             theirs[name].append(json.loads(output(sys.executable, "-B", __file__, "--peer", name, path)))
         load.append(os.getloadavg())
@@ -148,6 +156,7 @@ def main(path, turns, peers):
     first, again = [[turn[kind] for turn in ours] for kind in ("search_ms", "search_again_ms")]
     record = {
         "command": f"bench/peers/nearest.py INDEX {turns} {' '.join(peers)}",
+        "index": f"cargo run --release -p alexnet-weights --example table INDEX {shape[0]} {shape[1]} f16",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "revision": output("git", "rev-parse", "HEAD").strip(),
         "versions": [version(name) for name in dict.fromkeys(["numpy", *peers])],
@@ -160,6 +169,7 @@ def main(path, turns, peers):
             "first_ms": median(first),
             "again_ms": median(again),
             "whole_command_ms": median(command_ms),
+            "whole_command_cpu_ms": median(command_cpu_ms),
             "open_ms": median(turn["open_ms"] for turn in ours),
             "floor_ms": median(turn["floor_ms"] for turn in ours),
             "first_ms_of_turns": first,

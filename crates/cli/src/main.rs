@@ -60,7 +60,7 @@ impl Common {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(commands::train::Train),
+    Train(Box<commands::train::Train>),
     Evaluate(commands::evaluate::Evaluate),
     Predict(commands::predict::Predict),
     Features(commands::features::Features),

@@ -58,6 +58,22 @@ pub(crate) fn apply(
     place(statistics, text, preprocessing, input, notes)
 }
 
+/// Lets `preprocessing` subtract an image of the net's own size, `[c, h, w]` and red first, that a graph in `file` subtracts.
+/// Gives the statistics that it then needs.
+///
+/// # Errors
+/// Where the image is no square.
+pub(crate) fn apply_crop(
+    file: &Path,
+    values: Vec<f32>,
+    preprocessing: &mut Preprocessing,
+    input: Shape,
+    notes: &mut Vec<String>,
+) -> Result<Option<Statistics>, String> {
+    let statistics = neutral(input.c, input.h, input.w, values)?;
+    place(statistics, &file.to_string_lossy(), preprocessing, input, notes).map_err(|error| error.to_string())
+}
+
 /// Three numbers between commas.
 fn numbers(text: &str) -> Option<[f32; 3]> {
     let values: Option<Vec<f32>> = text.split(',').map(|part| part.trim().parse().ok().filter(|v: &f32| v.is_finite())).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use data::Statistics;
 use net::{Net, SharedTensor};
 use train::checkpoint::Saved;
+use weights::safetensors::SharedContents;
 
 use crate::{Card, Result};
 
@@ -30,7 +31,7 @@ pub struct Model {
 
 impl Model {
     /// The model of a checkpoint whose files have been checked.
-    pub(crate) fn of_checkpoint((saved, weights): (Saved, Vec<(String, SharedTensor)>)) -> Result<Model> {
+    pub(crate) fn of_checkpoint((saved, weights): (Saved, SharedContents)) -> Result<Model> {
         let net = saved.net()?;
         net::check_shared(&net, &weights)?;
         Ok(Model {

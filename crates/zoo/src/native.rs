@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use net::SharedTensor;
 use train::checkpoint::{self, Checks, Saved};
+use weights::safetensors::SharedContents;
 
 use crate::{Error, Result};
 
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// Where it is one, but damaged or without any checkpoint.
-pub fn saved(path: &Path, checks: Checks) -> Result<Option<(Saved, Vec<(String, SharedTensor)>)>> {
+pub fn saved(path: &Path, checks: Checks) -> Result<Option<(Saved, SharedContents)>> {
     if is_checkpoint(path) {
         return Ok(Some(checkpoint::read_shared(path, checks)?));
     }

@@ -79,7 +79,7 @@ fn net_of(
 ) -> Result<Foreign> {
     let mut notes = found.notes;
     if !found.others.is_empty() {
-        let listed: Vec<_> = found.others.iter().take(4).map(|(name, kind)| format!("`{name}` ({kind})")).collect();
+        let listed: Vec<_> = found.others.iter().take(SHOWN).map(|(name, kind)| format!("`{}` ({kind})", shown(name))).collect();
         let more = if found.others.len() > listed.len() { ", …" } else { "" };
         notes.push(format!("tensors that are not of floats were passed over: {}{more}", listed.join(", ")));
     }
@@ -198,33 +198,29 @@ fn why_not(tensors: &Tensors, order: &[&str], given: &Given, usual: &[&str]) -> 
 
 /// Names without what wrappers add to them and without what they all begin with; says so.
 fn plain(tensors: Tensors, notes: &mut Vec<String>) -> Tensors {
-    let mut removed = Vec::<String>::new();
-    let mut split: Vec<Vec<&str>> = Vec::new();
-    for (name, _) in &tensors {
-        let parts: Vec<&str> = name.split('.').collect();
-        let kept: Vec<&str> = parts.iter().copied().filter(|part| !WRAPPERS.contains(part)).collect();
-        for wrapper in parts.iter().filter(|part| WRAPPERS.contains(part)) {
-            if !removed.iter().any(|known| known == wrapper) {
-                removed.push(wrapper.to_string());
-            }
-        }
-        split.push(kept);
-    }
+    let split: Vec<Vec<&str>> = tensors.iter().map(|(name, _)| name.split('.').collect()).collect();
+    let wraps = |part: &&str| WRAPPERS.contains(part);
+    let mut removed: Vec<&str> = WRAPPERS.into_iter().filter(|part| split.iter().any(|parts| parts.contains(part))).collect();
+    let split: Vec<Vec<&str>> = split.into_iter().map(|parts| parts.into_iter().filter(|part| !wraps(part)).collect()).collect();
     // A layer and what it has remain: `weight`, `bias`.
-    while let Some(first) = split.first().and_then(|parts| parts.first()).copied()
-        && split.iter().all(|parts| parts.len() > 2 && parts[0] == first)
-    {
-        removed.push(first.to_string());
-        for parts in &mut split {
-            parts.remove(0);
-        }
-    }
+    let is_shared = |at: usize| split.iter().all(|parts| parts.len() > at + 2 && parts[at] == split[0][at]);
+    let shared = if split.is_empty() { 0 } else { (0..).take_while(|at| is_shared(*at)).count() };
+    removed.extend(split.first().into_iter().flat_map(|parts| &parts[..shared]));
     if !removed.is_empty() {
-        let shown: Vec<_> = removed.iter().map(|part| format!("`{}.`", part.escape_debug())).collect();
-        notes.push(format!("{} was taken out of its tensors' names", shown.join(", ")));
+        let listed: Vec<_> = removed.iter().take(SHOWN).map(|part| format!("`{}.`", shown(part))).collect();
+        let more = if removed.len() > SHOWN { ", …" } else { "" };
+        notes.push(format!("{}{more} was taken out of its tensors' names", listed.join(", ")));
     }
-    let names: Vec<String> = split.into_iter().map(|parts| parts.join(".")).collect();
-    names.into_iter().zip(tensors).map(|(name, (_, tensor))| (name, tensor)).collect()
+    let names: Vec<String> = split.iter().map(|parts| parts[shared..].join(".")).collect();
+    names.into_iter().zip(&tensors).map(|(name, (_, tensor))| (name, tensor.clone())).collect()
+}
+
+/// As many names are listed.
+const SHOWN: usize = 4;
+
+/// A name out of a file, for a sentence: on one line, and not endless.
+fn shown(name: &str) -> String {
+    name.chars().take(100).flat_map(char::escape_debug).collect()
 }
 
 /// Tensors by their layers: `LAYER.weight` and `LAYER.bias`.

@@ -133,3 +133,72 @@ fn replace_statistics(card: &mut Card, statistics: &Statistics) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use data::{Channels, ColourNoise, Preprocessing};
+    use net::SharedTensor;
+
+    use super::*;
+
+    /// A model of a preset without values.
+    fn model(name: &str) -> Model {
+        let net = Net::preset(name).unwrap();
+        let empty = |shape: &Vec<usize>| SharedTensor { shape: shape.clone(), values: Arc::new(Vec::new()) };
+        let weights = net.params().iter().map(|param| (param.name.clone(), empty(&param.shape))).collect();
+        let classes = (0..net.classes()).map(|class| class.to_string()).collect();
+        let card = Card::of_net(&net, Preprocessing::default(), classes, Vec::new());
+        Model { path: "made".into(), net, weights, statistics: Statistics::default(), card, notes: Vec::new(), checkpoint: None }
+    }
+
+    #[test]
+    fn names_are_those_of_the_place() {
+        let (names, notes) = named(&model("torchvision"), Names::Torchvision).unwrap();
+        assert_eq!(notes, [""; 0]);
+        assert_eq!(
+            (names.len(), &names[..3]),
+            (16, &["features.0.weight", "features.0.bias", "features.3.weight"].map(String::from)[..])
+        );
+        assert_eq!(names[15], "classifier.6.bias");
+        let (names, notes) = named(&model("owt"), Names::Torchvision).unwrap();
+        assert_eq!((names.len(), notes.len()), (16, 1));
+        assert!(
+            notes[0].starts_with("torchvision's own alexnet takes these parameters but computes something else"),
+            "{}",
+            notes[0]
+        );
+        assert!(notes[0].contains("`norm1`"), "{}", notes[0]);
+        assert_eq!(named(&model("owt"), Names::Ours).unwrap().0[15], "fc8.bias");
+    }
+
+    #[test]
+    fn nets_of_other_shapes_have_no_place() {
+        let said = |name| named(&model(name), Names::Torchvision).unwrap_err().to_string();
+        assert!(
+            said("caffe")
+                .ends_with("`conv1.weight` has shape [96, 3, 11, 11], torchvision's `features.0.weight` has [64, 3, 11, 11]")
+        );
+        assert!(said("cifar-19pct").ends_with("it has 8 parameters, torchvision's alexnet has 16"));
+    }
+
+    #[test]
+    fn statistics_become_numbers() {
+        let mut card = model("torchvision").card;
+        card.preprocessing.std = Std::Channels;
+        card.preprocessing.colour_noise = Some(ColourNoise::default());
+        let statistics = Statistics { mean: vec![1.0, 2.0, 3.0], std: vec![4.0, 5.0, 6.0], ..Statistics::default() };
+        let notes = replace_statistics(&mut card, &statistics);
+        assert_eq!(card.preprocessing.mean, Mean::Values([1.0, 2.0, 3.0]));
+        assert_eq!(card.preprocessing.std, Std::Values([4.0, 5.0, 6.0]));
+        assert!(!card.preprocessing.needs_statistics());
+        assert!(notes[0].contains("1, 2, 3 (red, green, blue)") && notes[1].contains("colour noise") && notes.len() == 2);
+        // Values stay, and means of channels lose nothing.
+        assert_eq!(replace_statistics(&mut card, &Statistics::default()), [""; 0]);
+        card.preprocessing =
+            Preprocessing { mean: Mean::Channels, colour_noise: None, channels: Channels::Grey, ..card.preprocessing };
+        assert_eq!(replace_statistics(&mut card, &Statistics { mean: vec![9.0], ..Statistics::default() }), [""; 0]);
+        assert_eq!(card.preprocessing.mean, Mean::Values([9.0; 3]));
+    }
+}

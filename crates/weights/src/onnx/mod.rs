@@ -7,7 +7,7 @@ mod read;
 mod tensor;
 mod write;
 
-pub use read::{read, recognises};
+pub use read::{in_one_line, read, recognises};
 pub use tensor::{ElementType, Tensor};
 pub use write::write;
 

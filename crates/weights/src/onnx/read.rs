@@ -19,8 +19,17 @@ const LONGEST_LIST: usize = 1 << 12;
 /// The most axes that a tensor may have.
 const MOST_AXES: usize = 16;
 
+/// The longest message that is passed on, in letters.
+const LONGEST_MESSAGE: usize = 500;
+
 pub(super) fn unusable(path: &Path, message: String) -> Error {
-    Error::Format { path: path.into(), format: "ONNX", message }
+    Error::Format { path: path.into(), format: "ONNX", message: in_one_line(&message) }
+}
+
+/// A message in which names of a file stand, as one line that a screen can show, whatever the names are.
+pub fn in_one_line(message: &str) -> String {
+    let plain = |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+    message.chars().take(LONGEST_MESSAGE).map(plain).collect()
 }
 
 /// Whether a file that begins with these bytes is an ONNX model, damaged or not: it begins with a small version of the format,

@@ -21,10 +21,13 @@ pub(super) fn recognises(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x80) && bytes[..bytes.len().min(NEAR)].windows(MAGIC.len()).any(|part| part == MAGIC)
 }
 
-/// A storage's key: text, or in the oldest files a number.
+/// Keys are numbers, so longer ones are nobody's.
+const LONGEST_KEY: usize = 100;
+
+/// A storage's key: short text, or in the oldest files a number.
 pub(super) fn key<'p>(value: Value<'p, '_>) -> Option<Cow<'p, str>> {
     let number = || value.as_int().map(|number| Cow::Owned(number.to_string()));
-    value.as_str().map(Cow::Borrowed).or_else(number)
+    value.as_str().filter(|text| text.len() <= LONGEST_KEY).map(Cow::Borrowed).or_else(number)
 }
 
 /// A part of the file that is read from front to back.

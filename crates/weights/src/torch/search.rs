@@ -1,6 +1,6 @@
 //! Where in what was saved the parameters are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::objects::{Kind, Layout, Maker, Objects};
@@ -89,20 +89,33 @@ const ACTING: &[&str] = &[
     "webbrowser",
 ];
 
+/// Longer names are nobody's.
+const LONGEST: usize = 1024;
+/// So many names are told apart.
+const MOST_TOLD: usize = 100;
+
 /// Refuses what calls anything else than functions that build values, and classes. Nothing is called here in any case: this
 /// tells the user that the file does more than hold a net.
 fn check_calls(pickle: &Pickle) -> Result<(), String> {
-    let acts: Vec<_> = pickle.calls().into_iter().filter(|(module, name)| !is_plain(module, name)).collect();
-    let Some((module, name)) = acts.first() else { return Ok(()) };
+    let mut acts = BTreeSet::new();
+    let called = pickle.values().filter_map(|value| pickle.value(value.call()?.callable).global());
+    for (module, name) in called.filter(|(module, name)| !is_plain(module, name)) {
+        acts.insert(format!("{}.{}", shown(module), shown(name)));
+        if acts.len() > MOST_TOLD {
+            break;
+        }
+    }
+    let Some(first) = acts.first() else { return Ok(()) };
     let more = if acts.len() > 1 { format!(" and {} more", acts.len() - 1) } else { String::new() };
     Err(format!(
-        "opening it in Python would call `{}.{}`{more}, which builds no tensor; nothing of it was run; save the `state_dict()` alone",
-        shown(module),
-        shown(name)
+        "opening it in Python would call `{first}`{more}, which builds no tensor; nothing of it was run; save the `state_dict()` alone"
     ))
 }
 
 fn is_plain(module: &str, name: &str) -> bool {
+    if module.len() + name.len() > LONGEST {
+        return false;
+    }
     let room = module.split('.').next().unwrap_or_default();
     let builds = |names: &[&str]| names.contains(&name);
     match module {
@@ -143,14 +156,16 @@ impl<'p, 'a> Search<'_, '_, 'p, 'a> {
         self.meet(0, None, root);
         let mut next = 0;
         while let Some(&(_, _, value)) = self.places.get(next) {
-            let tensors = match is_module(value) {
+            let is_new = value.state().is_none_or(|state| !self.seen.contains(&state.id()));
+            let pairs = self.pairs(value);
+            let tensors = match is_new && is_module(value) {
                 true => self.of_module(value)?,
-                false => self.of_dictionary(value)?,
+                false => self.of_dictionary(&pairs)?,
             };
             if !tensors.is_empty() {
                 candidates.push(Candidate { place: next, tensors });
             }
-            self.meet_within(next, value);
+            self.meet_within(next, value, pairs);
             next += 1;
         }
         Ok(candidates)
@@ -162,14 +177,23 @@ impl<'p, 'a> Search<'_, '_, 'p, 'a> {
         }
     }
 
+    /// Whether what an object is made of is met for the first time. Many may be made of one list, and each would go through it.
+    fn is_first(&mut self, value: Value<'p, 'a>) -> bool {
+        value.call().is_none() || value.arg(0).is_none_or(|made_of| self.seen.insert(made_of.id()))
+    }
+
+    fn pairs(&mut self, value: Value<'p, 'a>) -> Vec<(Value<'p, 'a>, Value<'p, 'a>)> {
+        if self.is_first(value) { value.pairs().unwrap_or_default() } else { Vec::new() }
+    }
+
     /// Meets what a value holds. A tensor's parts are no places.
-    fn meet_within(&mut self, place: usize, value: Value<'p, 'a>) {
+    fn meet_within(&mut self, place: usize, value: Value<'p, 'a>, pairs: Vec<(Value<'p, 'a>, Value<'p, 'a>)>) {
         if self.objects.tensor(value).is_some() {
             return;
         }
-        if let Some(pairs) = value.pairs() {
-            pairs.into_iter().for_each(|(key, value)| self.meet(place, Some(key), value));
-        } else if let Some(items) = value.items() {
+        pairs.into_iter().for_each(|(key, value)| self.meet(place, Some(key), value));
+        // Sets hold no state dicts, and are calls in older pickles.
+        if let (None, Some(items)) = (value.call(), value.items()) {
             items.for_each(|value| self.meet(place, None, value));
         }
         if let Some(state) = value.state() {
@@ -178,11 +202,11 @@ impl<'p, 'a> Search<'_, '_, 'p, 'a> {
     }
 
     /// The tensors that a dictionary holds under names.
-    fn of_dictionary(&mut self, value: Value<'p, 'a>) -> Result<Vec<(String, Layout)>, String> {
+    fn of_dictionary(&mut self, pairs: &[(Value<'p, 'a>, Value<'p, 'a>)]) -> Result<Vec<(String, Layout)>, String> {
         let mut tensors = Named::default();
-        for (name, value) in value.pairs().unwrap_or_default() {
+        for (name, value) in pairs {
             let Some(name) = name.as_str() else { continue };
-            if let Some(layout) = self.objects.tensor(value) {
+            if let Some(layout) = self.objects.tensor(*value) {
                 self.add(&mut tensors, "", name, layout)?;
             }
         }
@@ -196,14 +220,17 @@ impl<'p, 'a> Search<'_, '_, 'p, 'a> {
             if depth > DEEPEST {
                 return Err(format!("its modules stand more than {DEEPEST} deep in each other"));
             }
-            let held = |attribute| module.attribute(attribute).and_then(Value::pairs).unwrap_or_default();
-            for (name, value) in held("_parameters").into_iter().chain(held("_buffers")) {
+            let [parameters, buffers, modules] = ["_parameters", "_buffers", "_modules"].map(|attribute| {
+                let held = module.state().and_then(|state| state.get(attribute)).filter(|held| self.seen.insert(held.id()));
+                held.map(|held| self.pairs(held)).unwrap_or_default()
+            });
+            for (name, value) in parameters.into_iter().chain(buffers) {
                 if let (Some(name), Some(layout)) = (name.as_str(), self.objects.tensor(value)) {
                     self.add(&mut tensors, &prefix, name, layout)?;
                 }
             }
             // The last is taken from the list first.
-            for (name, value) in held("_modules").into_iter().rev() {
+            for (name, value) in modules.into_iter().rev() {
                 if let Some(name) = name.as_str()
                     && self.seen.insert(value.id())
                 {
@@ -216,6 +243,9 @@ impl<'p, 'a> Search<'_, '_, 'p, 'a> {
     }
 
     fn add(&mut self, to: &mut Named<'p>, prefix: &str, name: &'p str, layout: Result<Layout, String>) -> Result<(), String> {
+        if prefix.len() + name.len() > LONGEST {
+            return Err(format!("a tensor's name has {} bytes", prefix.len() + name.len()));
+        }
         let layout = layout.map_err(|why| format!("tensor `{}`: {why}", shown(&format!("{prefix}{name}"))))?;
         // Names may be mentioned again and again.
         if let Some(index) = to.places.get(name).filter(|_| prefix.is_empty()) {
@@ -270,6 +300,6 @@ struct Named<'p> {
 
 /// Whether it is an `nn.Module`, by its attributes.
 fn is_module(value: Value) -> bool {
-    let has = |name| value.attribute(name).is_some_and(|held| held.pairs().is_some());
-    value.call().is_some() && has("_parameters") && has("_modules")
+    let has = |name| value.state().and_then(|state| state.get(name)).is_some();
+    has("_parameters") && has("_modules")
 }

@@ -206,6 +206,17 @@ fn tensors_stay_within_their_storages() {
     assert!(error.contains("tensor `w`: there is no storage `0`"), "{error}");
 }
 
+/// Python 2 makes an ordered dictionary of a list of lists, and its strings are bytes.
+#[test]
+fn dictionaries_of_python_2_are_read() {
+    let tensor = tensor("FloatStorage", 2, 0, &[2], &[1]);
+    let pickle = [b"\x80\x02}U\x05modelccollections\nOrderedDict\n](](U\x01w", &tensor[..], b"ee\x85Rs."].concat();
+    let found =
+        read_of(&archive(&[("a/data.pkl", &pickle), ("a/data/0", &[1.0f32, 2.0].map(f32::to_le_bytes).concat())])).unwrap();
+    assert_eq!((found.tensors[0].0.as_str(), found.tensors[0].1.data()), ("w", &[1.0, 2.0][..]));
+    assert_eq!(found.notes, ["the parameters were found under `model`"]);
+}
+
 /// A few bytes of pickle for each view of one storage: its copies must not add up.
 #[test]
 fn copies_do_not_exceed_a_small_multiple_of_the_file() {
@@ -232,6 +243,43 @@ fn copies_do_not_exceed_a_small_multiple_of_the_file() {
     let level = b"0}q\0(U\x01ah\x01U\x01bh\x01uq\x00";
     let pickle = [&bomb[..], b"q\x01", &level.repeat(30), b"h\0."].concat();
     assert!(read_of(&archive(&[("a/data.pkl", &pickle), ("a/data/0", &[0; 4])])).is_ok());
+}
+
+/// Pickles in which much refers to one large thing, which a reader must not go through each time.
+#[test]
+fn what_is_shared_is_gone_through_once() {
+    const MANY: usize = 200_000;
+    let large = [
+        &b"(dq\0"[..],
+        b"(",
+        &(0..MANY as u32).flat_map(|i| [b"J", &i.to_le_bytes()[..], b"N"].concat()).collect::<Vec<_>>(),
+        b"u0",
+    ]
+    .concat();
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let long = [text(&"n".repeat(1 << 20)), b"q\x000".to_vec()].concat();
+    let list = [b"]q\0(", &b"]".repeat(MANY)[..], b"e0"].concat();
+    for (shared, each) in [
+        // Objects with one state, modules with one dictionary of parameters, dictionaries made of one list, sets of it.
+        (large.clone(), &b"cm\nC\n)Rh\0b"[..]),
+        (large.clone(), b"cm\nC\n)R}(U\x0b_parametersh\0U\x08_modulesh\0ub"),
+        (list.clone(), b"ccollections\nOrderedDict\nh\0\x85R"),
+        (list, b"cbuiltins\nset\nh\0\x85R"),
+        // Functions and storages with one long name.
+        (long.clone(), b"h\0h\0\x93)R"),
+        (long, b"(U\x07storagectorch\nFloatStorage\nh\0NK\0tQ"),
+    ] {
+        let pickle = [b"\x80\x04", &shared[..], b"(", &each.repeat(MANY / 10), b"l."].concat();
+        let error = fault(&archive(&[("a/data.pkl", &pickle)]));
+        assert!(error.contains("it holds a list") || error.contains("would call `nnn"), "{error}");
+        let sequence =
+            [b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.M\xe9\x03.}U\x0dlittle_endian\x88s.", &pickle[..], b"]."].concat();
+        let error = fault(&sequence);
+        assert!(
+            error.contains("it holds a list") || error.contains("would call `nnn") || error.contains("identification"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ pub(super) struct Border {
     /// One value for each map; none while nothing has been done.
     scale: Vec<f64>,
     shift: Vec<f64>,
+    /// An image that is subtracted first, `[c, h, w]` in the order of the net's maps.
+    image: Option<Vec<f32>>,
     /// Whether the maps are taken in the opposite order: the caller's last is the net's first.
     pub(super) reversed: bool,
 }
@@ -26,7 +28,7 @@ pub(super) enum Change {
 
 impl Border {
     pub(super) fn new(c: usize) -> Border {
-        Border { c, scale: Vec::new(), shift: Vec::new(), reversed: false }
+        Border { c, scale: Vec::new(), shift: Vec::new(), image: None, reversed: false }
     }
 
     /// Changes every map by a value for each.
@@ -51,8 +53,24 @@ impl Border {
         Ok(())
     }
 
+    /// Subtracts an image, `[c, h, w]`.
+    ///
+    /// # Errors
+    /// Where something has been done before.
+    pub(super) fn subtract_image(&mut self, image: Vec<f32>) -> Result<(), String> {
+        if !self.scale.is_empty() || self.image.is_some() || self.c > MOST_MAPS {
+            return Err("subtracts an image from pixels that have been changed already".into());
+        }
+        self.image = Some(image);
+        Ok(())
+    }
+
     /// Takes the maps in the opposite order.
     pub(super) fn reverse(&mut self) {
+        if let Some(image) = &mut self.image {
+            let plane = image.len().checked_div(self.c).unwrap_or(0).max(1);
+            *image = image.chunks(plane).rev().flatten().copied().collect();
+        }
         self.reversed = !self.reversed;
         self.scale.reverse();
         self.shift.reverse();
@@ -63,20 +81,28 @@ impl Border {
     /// # Errors
     /// Where pixels are multiplied by what is not above 0.
     pub(super) fn normalisation(&self) -> Result<Option<Normalisation>, String> {
-        if self.scale.iter().all(|&scale| scale == 1.0) && self.shift.iter().all(|&shift| shift == 0.0) {
+        let plain = self.scale.iter().all(|&scale| scale == 1.0) && self.shift.iter().all(|&shift| shift == 0.0);
+        if plain && self.image.is_none() {
             return Ok(None);
         }
         let pairs = self.scale.iter().zip(&self.shift).map(|(scale, shift)| (-shift / scale, 1.0 / scale));
-        let pairs: Vec<(f64, f64)> = pairs.collect();
+        let pairs: Vec<(f64, f64)> = if self.scale.is_empty() { vec![(0.0, 1.0); self.c] } else { pairs.collect() };
         if !pairs.iter().all(|(mean, std)| mean.is_finite() && std.is_finite() && *std > 0.0) {
             return Err("its graph multiplies pixels by what is not above 0".into());
         }
-        let unit = pairs.iter().all(|(mean, std)| mean.abs() <= 1.0 && *std <= 1.0);
+        let image = self.image.as_deref().unwrap_or_default();
+        let unit =
+            pairs.iter().all(|(mean, std)| mean.abs() <= 1.0 && *std <= 1.0) && image.iter().all(|value| value.abs() <= 1.0);
         let factor = if unit { 255.0 } else { 1.0 };
         // Constants of files are f32, and so are quotients of them: the nearest number of few digits is what was meant.
         let of = |value: f64| super::decimal(value * factor) as f32;
+        let plane = image.len().checked_div(self.c).unwrap_or(0).max(1);
+        let planes = image.chunks(plane).zip(&pairs);
+        let image =
+            planes.flat_map(|(plane, (mean, _))| plane.iter().map(move |&value| ((f64::from(value) + mean) * factor) as f32));
+        let image = self.image.is_some().then(|| image.collect());
         let (mean, std) = pairs.iter().map(|(mean, std)| (of(*mean), of(*std))).unzip();
-        Ok(Some(Normalisation { mean, std, unit }))
+        Ok(Some(Normalisation { mean, std, image, unit }))
     }
 }
 
@@ -87,6 +113,8 @@ pub(super) struct Normalisation {
     pub(super) mean: Vec<f32>,
     /// What the difference is divided by.
     pub(super) std: Vec<f32>,
+    /// What is subtracted instead of `mean` where it differs from pixel to pixel, `[c, h, w]`.
+    pub(super) image: Option<Vec<f32>>,
     /// Whether the graph takes pixels of 0 to 1 instead. Nothing says so but the numbers: a mean and a deviation of at most 1 are
     /// of such pixels.
     pub(super) unit: bool,
@@ -100,7 +128,8 @@ mod tests {
     fn the_usual_forms_of_normalisation_are_one() {
         let f32s = |values: [f64; 3]| values.map(|value| f64::from(value as f32));
         let (mean, std) = (f32s([0.485, 0.456, 0.406]), f32s([0.229, 0.224, 0.225]));
-        let usual = |unit| Normalisation { mean: vec![123.675, 116.28, 103.53], std: vec![58.395, 57.12, 57.375], unit };
+        let usual =
+            |unit| Normalisation { mean: vec![123.675, 116.28, 103.53], std: vec![58.395, 57.12, 57.375], image: None, unit };
         let mut unit = Border::new(3);
         assert_eq!(unit.normalisation(), Ok(None));
         unit.change(Change::Subtract, &mean).unwrap();
@@ -115,11 +144,18 @@ mod tests {
         other.change(Change::Add, &[-1.0, -2.0, -3.0]).unwrap();
         other.reverse();
         other.change(Change::Multiply, &[0.5; 3]).unwrap();
-        let expected = Normalisation { mean: vec![3.0, 2.0, 1.0], std: vec![2.0; 3], unit: false };
+        let expected = Normalisation { mean: vec![3.0, 2.0, 1.0], std: vec![2.0; 3], image: None, unit: false };
         assert_eq!(other.normalisation(), Ok(Some(expected)));
         assert!(other.reversed && other.change(Change::Add, &[1.0]).is_err());
         other.change(Change::Multiply, &[-1.0; 3]).unwrap();
         assert!(other.normalisation().is_err());
+        let mut image = Border::new(3);
+        image.subtract_image(vec![10.0, 20.0, 30.0, 40.0, 50.0, 60.0]).unwrap();
+        image.change(Change::Subtract, &[1.0, 2.0, 3.0]).unwrap();
+        image.reverse();
+        let expected = Some(vec![53.0, 63.0, 32.0, 42.0, 11.0, 21.0]);
+        assert_eq!(image.normalisation().unwrap().unwrap().image, expected);
+        assert!(image.subtract_image(vec![0.0; 6]).is_err());
         assert!(Border::new(1 << 40).change(Change::Add, &[1.0]).is_err());
     }
 }

@@ -18,6 +18,9 @@ pub(super) const OPSET: i64 = 17;
 /// The version of the format that came with it.
 pub(super) const IR_VERSION: i64 = 8;
 
+/// The most towers that are split apart, each of which needs a node.
+const MOST_TOWERS: usize = 64;
+
 /// The name of the graph's output.
 const OUTPUT: &str = "probabilities";
 
@@ -177,6 +180,9 @@ impl Build {
             }
             Op::Relu => self.then(name, "Relu", &[], vec![]),
             Op::Tanh => self.then(name, "Tanh", &[], vec![]),
+            Op::Lrn(lrn) if lrn.towers > MOST_TOWERS => {
+                return Err(inexpressible(format!("layer `{name}` normalises in more than {MOST_TOWERS} towers")));
+            }
             Op::Lrn(lrn) => self.lrn(name, lrn, input.c),
             Op::LrnWithin(lrn) => self.lrn_within(name, lrn),
             Op::Dropout(dropout) => self.dropout(name, dropout),

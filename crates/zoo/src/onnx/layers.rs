@@ -350,6 +350,12 @@ fn arithmetic(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
         let behind = axes.len().saturating_sub(axis.saturating_add(shape.len()));
         shape.extend(std::iter::repeat_n(1, behind));
     }
+    let is_image = shape.iter().rev().eq(axes.iter().rev().take(shape.len())) && shape.len() >= 3;
+    if walk.ops.is_empty() && is_image && matches!(node.op.as_str(), "Sub" | "Add") && form.shape().plane() > 1 {
+        let sign = if node.op == "Sub" { 1.0 } else { -1.0 };
+        let image = tensor.floats()?.data().iter().map(|value| sign * value).collect();
+        return walk.border.subtract_image(image).map_err(|message| at(node, message));
+    }
     if tensor.count().is_none_or(|count| count > walk.form.shape().c) {
         return Err(at(node, format!("reads a constant of shape {shape:?}, which is more than one value for each map")));
     }

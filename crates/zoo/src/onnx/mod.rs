@@ -20,13 +20,13 @@ pub use write::{OnnxOptions, write_onnx};
 use std::path::Path;
 use std::sync::Arc;
 
-use data::{Channels, LabelOrder, Mean, Preprocessing, Std};
+use data::{Channels, LabelOrder, Mean, Preprocessing, Statistics, Std};
 use net::{AvgPool, Conv, DropoutScaling, MaxPool, Net, Op, Variant};
 use weights::Mapped;
-use weights::onnx::Model;
+use weights::onnx::{Model, in_one_line};
 
 use crate::foreign::{Foreign, usual_preprocessing};
-use crate::{Error, Given, Result, identify};
+use crate::{Error, Given, Result, identify, mean};
 use chain::{Chain, Wrong};
 
 /// The format's name.
@@ -46,7 +46,7 @@ pub(crate) fn read(file: &Arc<Mapped>, given: &Given) -> Result<Foreign> {
         return Ok(own);
     }
     let fault = |wrong| match wrong {
-        Wrong::Net(message) => Error::UnknownNet { path: file.path().into(), message },
+        Wrong::Net(message) => Error::UnknownNet { path: file.path().into(), message: in_one_line(&message) },
         Wrong::File(error) => error.into(),
     };
     let chain = chain::of_model(&model).map_err(fault)?;
@@ -56,24 +56,25 @@ pub(crate) fn read(file: &Arc<Mapped>, given: &Given) -> Result<Foreign> {
         other => other,
     })?;
     check_given(given, file.path(), &net)?;
-    let preprocessing = preprocessing(&net, &model, &chain, &mut notes);
-    let preprocessing = preprocessing.map_err(|wrong| match wrong {
-        Fault::Chain(message) => Error::UnknownNet { path: file.path().into(), message },
-        Fault::Other(error) => error,
-    })?;
+    let (preprocessing, statistics) = preprocessing(file.path(), &net, &model, &chain, &mut notes)?;
     let weights = net.params().iter().map(|param| param.name.clone()).zip(chain.params.into_iter().flatten()).collect();
-    let classes = model.text(CLASSES).map(|text| text.lines().map(str::to_string).collect()).unwrap_or_default();
+    let classes = model.text(CLASSES).map(|text| text.lines().map(name_of_line).collect()).unwrap_or_default();
     Ok(Foreign {
         format: FORMAT,
         net,
         weights,
         card: None,
-        preprocessing,
-        statistics: None,
+        preprocessing: Some(preprocessing),
+        statistics,
         order: LabelOrder::Sorted,
         classes,
         notes,
     })
+}
+
+/// The name in a line of a list of classes: what stands before a tab.
+fn name_of_line(line: &str) -> String {
+    line.split('\t').next().unwrap_or_default().to_string()
 }
 
 /// Checks that a file holds the preset that the user says it holds.
@@ -144,23 +145,24 @@ fn start(padding: net::Padding) -> (usize, usize) {
     (padding.top, padding.left)
 }
 
-/// Why a preprocessing cannot be said.
-enum Fault {
-    Chain(String),
-    Other(Error),
-}
-
-/// How the net wants its images, where that is not as its preset's recipe says.
-fn preprocessing(net: &Net, model: &Model, chain: &Chain, notes: &mut Vec<String>) -> Result<Option<Preprocessing>, Fault> {
-    let mut usual = if identify::presets().any(|preset| preset.name() == net.name()) {
-        usual_preprocessing(net).map_err(Fault::Other)?
-    } else {
-        assumed(net, model, notes).map_err(Fault::Other)?
+/// How the net wants its images: as its preset's recipe says, but for what its graph does to pixels itself; and the mean image
+/// that this needs.
+fn preprocessing(
+    path: &Path,
+    net: &Net,
+    model: &Model,
+    chain: &Chain,
+    notes: &mut Vec<String>,
+) -> Result<(Preprocessing, Option<Statistics>)> {
+    let fault = |message: String| Error::UnknownNet { path: path.into(), message };
+    let mut usual = match identify::presets().any(|preset| preset.name() == net.name()) {
+        true => usual_preprocessing(net)?,
+        false => assumed(net, model, notes)?,
     };
     if chain.border.reversed {
         usual.channels = Channels::Bgr;
     }
-    let Some(done) = chain.border.normalisation().map_err(Fault::Chain)? else { return Ok(Some(usual)) };
+    let Some(done) = chain.border.normalisation().map_err(fault)? else { return Ok((usual, None)) };
     let in_rgb = |values: &[f32]| match (values, usual.channels) {
         (&[b, g, r], Channels::Bgr) => [r, g, b],
         (&[r, g, b], _) => [r, g, b],
@@ -170,7 +172,15 @@ fn preprocessing(net: &Net, model: &Model, chain: &Chain, notes: &mut Vec<String
     usual.std = if done.std.iter().all(|&value| value == 1.0) { Std::None } else { Std::Values(in_rgb(&done.std)) };
     let scale = if done.unit { "0 to 1" } else { "0 to 255" };
     notes.push(format!("the graph normalises its pixels, which it takes from {scale}; this became the net's preprocessing"));
-    Ok(Some(usual))
+    let statistics = match done.image {
+        None => None,
+        Some(image) => {
+            let reversed = |image: &[f32]| image.chunks(net.input().plane()).rev().flatten().copied().collect();
+            let image = if usual.channels == Channels::Bgr { reversed(&image) } else { image };
+            mean::apply_crop(path, image, &mut usual, net.input(), notes).map_err(fault)?
+        }
+    };
+    Ok((usual, statistics))
 }
 
 /// The preprocessing of a net that is no preset: that of PyTorch's models if PyTorch wrote it, else of the nearest preset.

@@ -123,7 +123,11 @@ fn what_does_not_fit_is_listed() {
 
 /// A model of the smallest AlexNet, whose statistics are needed or not.
 fn model(preprocessing: Preprocessing) -> Model {
-    let net = preset("scenes");
+    small("scenes", preprocessing)
+}
+
+fn small(name: &str, preprocessing: Preprocessing) -> Model {
+    let net = preset(name);
     let params = net.initial_params(7);
     let weights =
         params.iter().map(|(name, tensor)| (name.to_string(), crate::model::tensor(tensor.shape.clone(), tensor.data.clone())));
@@ -181,6 +185,37 @@ fn files_that_lack_what_their_card_says_are_refused() {
     assert!(error(&model.weights, &card).contains("needs statistics of its training images, which are missing"));
     let later = BTreeMap::from([(card::KEY.to_string(), r#"{"format": 2}"#.to_string())]);
     assert!(error(&model.weights, &later).contains("its card is of form 2, this program reads form 1"));
+}
+
+/// Whatever becomes of a byte, files are read or say on one line why not; lists of tensors may follow.
+#[test]
+fn damaged_files_of_ours_do_not_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net");
+    for write in [write_safetensors, write_torch] {
+        let model =
+            small("tiny", Preprocessing { stored: 16, mean: Mean::Channels, colour_noise: None, ..Preprocessing::default() });
+        write(&model, &path, Names::Ours).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let (mut read, mut refused) = (0, 0);
+        for position in (0..bytes.len()).step_by(bytes.len() / 1000 + 1) {
+            for flip in [1, 128] {
+                let mut hostile = bytes.clone();
+                hostile[position] ^= flip;
+                // Some file systems wait for the disk where a file is overwritten in place.
+                std::fs::remove_file(&path).unwrap();
+                std::fs::write(&path, hostile).unwrap();
+                match open(&path, &Given::default(), Checks::All) {
+                    Ok(_) => read += 1,
+                    Err(error) => {
+                        assert!(!error.to_string().is_empty());
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert!(read > 100 && refused > 100, "{read} read, {refused} refused");
+    }
 }
 
 #[test]
