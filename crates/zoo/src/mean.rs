@@ -90,8 +90,7 @@ fn of_file(path: &Path) -> Result<Found> {
     if matches!(file.bytes(), [0x80 | b'(' | b'}', ..]) {
         return of_pickle(file.bytes()).map_err(|message| unusable(path, "batches.meta", message));
     }
-    // A header's length, then a JSON object.
-    if file.bytes().get(8) == Some(&b'{') {
+    if safetensors::recognises(file.bytes()) {
         let tensors = safetensors::read(path)?.0;
         return Ok(Found::Statistics(Statistics::from_tensors(&tensors)?));
     }
@@ -174,7 +173,6 @@ fn place(
     let (stored, side) = (preprocessing.stored, statistics.side);
     let centred =
         |mean: Mean| if mean == Mean::ImageAtCrop && preprocessing.fit != Fit::ShorterSide { mean } else { Mean::Image };
-    let c = statistics.mean.len();
     if side >= stored {
         preprocessing.mean = centred(preprocessing.mean);
         if side > stored {
@@ -193,10 +191,10 @@ fn place(
             ));
         }
         preprocessing.mean = Mean::Channels;
-        statistics.mean_image = framed(&[], 0, stored, &statistics.mean);
+        (statistics.side, statistics.mean_image) = (0, Vec::new());
+        return Ok(Some(statistics));
     }
     statistics.side = stored;
-    debug_assert_eq!(statistics.mean_image.len(), c * stored * stored);
     Ok(Some(statistics))
 }
 

@@ -104,6 +104,7 @@ fn model_of(net: &Net, channels: Channels, mean: Mean) -> Model {
         classes: (0..net.classes()).map(|class| format!("class {class}")).collect(),
         words: Vec::new(),
         dataset: None,
+        initialised_from: None,
         trained: Some(zoo::Trained { steps: 7, seed: 1, recipe: String::new() }),
         initialised_from: None,
         metrics: None,

@@ -16,7 +16,11 @@ use crate::{Error, Result};
 pub fn recognises(bytes: &[u8]) -> bool {
     for field in Message(bytes).fields() {
         match field {
-            Ok((2 | 100, Value::Bytes(layer))) => return Message(layer).fields().next().is_none_or(|field| field.is_ok()),
+            Ok((2 | 100, Value::Bytes(layer))) => {
+                // Other formats have a name there; a layer has tags, which are no letters.
+                let tags = layer.iter().any(|byte| !(b' '..=b'~').contains(byte));
+                return tags && Message(layer).fields().next().is_some_and(|field| field.is_ok());
+            }
             Ok((1 | 3, Value::Bytes(text))) if std::str::from_utf8(text).is_ok() => {}
             Ok((4, Value::Varint(_) | Value::Bytes(_)) | (6 | 8, Value::Bytes(_)) | (5 | 7, Value::Varint(_))) => {}
             Ok((TEXT | EXTRA, Value::Bytes(_))) => {}

@@ -69,6 +69,23 @@ fn every_generation_says_the_same() {
 }
 
 #[test]
+fn other_formats_are_not_taken_for_nets() {
+    let others: [&[u8]; 9] = [
+        b"",
+        b"\x08\x08\x12\x07pytorch\x3a\x02\x0a\x00",
+        b"\x12\x07pytorch\x08\x03",
+        b"\x12\x04\x00\x00\x00\x00\x00\x00{\"a\":",
+        b"\x80\x02}q\x01.",
+        b"PK\x03\x04\x14\x00",
+        b"\x89HDF\r\n\x1a\n",
+        b"name: \"net\"\nlayer {\n}\n",
+        b"\x08\x01\x10\x03\x18\x02\x20\x02\x2a\x00",
+    ];
+    assert!(others.iter().all(|bytes| !recognises(bytes)));
+    assert!(files(".npy").iter().chain(&files(".binaryproto")).all(|(_, bytes)| !recognises(bytes)));
+}
+
+#[test]
 fn rare_settings_are_read() {
     let (_, bytes) = files("odd.caffemodel").pop().unwrap();
     let contents = read_bytes(&bytes).unwrap();

@@ -94,6 +94,7 @@ fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> 
     }
     let weights = weights_of(&net, steps).map_err(|(name, message)| unknown(path, format!("layer `{name}`: {message}")))?;
     let preprocessing = preprocessing(&net, &chain.transform, &mut notes)?;
+    preprocessing.check(net.input()).map_err(|error| unknown(path, error.to_string()))?;
     Ok(foreign(net, weights, Some(preprocessing), notes))
 }
 
@@ -105,7 +106,7 @@ fn refuse_another(path: &Path, net: &Net, name: &str) -> Result<()> {
         "imported" => format!("the layers of `{}` are not those of `{name}`, nor of any other preset", path.display()),
         found => format!("the layers of `{}` are those of `{found}`, not of `{name}`", path.display()),
     };
-    Err(Error::Given { option: "--net", message })
+    Err(Error::Given { option: "--preset", message })
 }
 
 fn foreign(net: Net, weights: Vec<(String, SharedTensor)>, preprocessing: Option<Preprocessing>, notes: Vec<String>) -> Foreign {
@@ -268,12 +269,12 @@ fn own(path: &Path, text: &str, contents: Contents) -> Result<Foreign> {
         }
         weights.extend(names.into_iter().zip([w, b.clone()]));
     }
-    let statistics = statistics_of(contents.extras)?;
+    let statistics = statistics_of(contents.extras).map_err(|error| unknown(path, error.to_string()))?;
     Ok(Foreign { card: Some(card), statistics, ..foreign(net, weights, None, Vec::new()) })
 }
 
 /// The statistics among a file's extra tensors, if they are there.
-fn statistics_of(extras: Vec<(String, SharedTensor)>) -> Result<Option<Statistics>> {
+fn statistics_of(extras: Vec<(String, SharedTensor)>) -> data::Result<Option<Statistics>> {
     let ours = extras.into_iter().filter(|(name, _)| name.starts_with(STATISTICS));
     let tensors: Vec<_> =
         ours.map(|(name, tensor)| (name, net::Tensor { data: tensor.data().to_vec(), shape: tensor.shape })).collect();
