@@ -225,11 +225,11 @@ fn a_devkit_alone_names_the_classes_in_either_order() {
     assert_eq!(wnids(folder.path(), LabelOrder::Devkit), by_id);
     assert_eq!(wnids(&folder.path().join("devkit-1.0"), LabelOrder::Devkit), by_id);
     assert_eq!(wnids(place.path(), LabelOrder::Sorted), sorted);
-    let none = Place::new().with("list.txt", b"n01440764 tench\n".to_vec());
+    let none = Place::new().with("list.txt", b"n01440764 tench\n");
     for path in [none.path().to_path_buf(), none.path().join("list.txt")] {
         assert_eq!(data::devkit_classes(&path, LabelOrder::Sorted).expect("nothing is damaged"), None);
     }
-    let cut = Place::new().with("kit.tar.gz", std::fs::read(&kit).expect("the kit")[..40].to_vec());
+    let cut = Place::new().with("kit.tar.gz", &std::fs::read(&kit).expect("the kit")[..40]);
     assert!(data::devkit_classes(&cut.path().join("kit.tar.gz"), LabelOrder::Sorted).is_err());
 }
 
