@@ -36,7 +36,6 @@ fn model_of(net: &Net, channels: Channels) -> Model {
         words: Vec::new(),
         dataset: None,
         trained: None,
-        initialised_from: None,
         metrics: None,
         initialised_from: None,
         origin: None,
