@@ -106,9 +106,7 @@ fn model_of(net: &Net, channels: Channels, mean: Mean) -> Model {
         dataset: None,
         initialised_from: None,
         trained: Some(zoo::Trained { steps: 7, seed: 1, recipe: String::new() }),
-        initialised_from: None,
         metrics: None,
-        initialised_from: None,
         origin: None,
     };
     Model { path: "none".into(), net: net.clone(), weights, statistics, card, notes: Vec::new(), checkpoint: None }
