@@ -2,8 +2,8 @@
 //!
 //! [`open`] takes a run, a checkpoint or a file of any known format, says which AlexNet it holds and how that wants its
 //! images, and gives a [`Model`]: a net, its weights under our names, preprocessing, classes, and a [`Card`] that says where
-//! it is from. [`write_safetensors`], [`write_torch`] are the way back. `weights` reads the formats and knows no networks; what their contents mean is
-//! known here.
+//! it is from. [`write_safetensors`], [`write_torch`], [`write_onnx`] and [`write_caffe`] are the ways back. `weights` reads the
+//! formats and knows no networks; what their contents mean is known here.
 
 mod caffe;
 mod card;
