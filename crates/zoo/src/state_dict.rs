@@ -100,7 +100,7 @@ fn of_card(
     statistics: Vec<(String, Tensor)>,
     given: &Given,
 ) -> Result<Foreign> {
-    for (option, given) in [("--net", given.net.is_some()), ("--mean", given.mean.is_some())] {
+    for (option, given) in [("--preset", given.net.is_some()), ("--mean", given.mean.is_some())] {
         if given {
             return Err(Error::Given { option, message: format!("`{}` has a card, which says this itself", path.display()) });
         }

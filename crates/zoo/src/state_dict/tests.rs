@@ -96,7 +96,7 @@ fn our_names_alone_may_mean_several_nets() {
         assert_eq!(taken(tensors, None).unwrap().0, name);
     }
     let other = taken(own("torchvision"), Some("caffe")).unwrap_err();
-    assert!(other.contains("--net: `file` has the parameters of `owt` or `torchvision`, not of `caffe`"), "{other}");
+    assert!(other.contains("--preset: `file` has the parameters of `owt` or `torchvision`, not of `caffe`"), "{other}");
     assert!(taken(own("torchvision"), Some("lenet")).unwrap_err().contains("lenet"));
 }
 
@@ -165,7 +165,7 @@ fn our_own_files_say_everything_themselves() {
             assert_eq!(read.notes, [""; 0]);
             let given = Given { net: Some("scenes".into()), ..Given::default() };
             let error = open(&path, &given, Checks::All).unwrap_err().to_string();
-            assert!(error.starts_with("--net: ") && error.ends_with("has a card, which says this itself"), "{error}");
+            assert!(error.starts_with("--preset: ") && error.ends_with("has a card, which says this itself"), "{error}");
         }
     }
 }
