@@ -159,6 +159,10 @@ fn what_goes_out_comes_back_bit_for_bit() {
         let back = open(&path, &Given::default()).unwrap();
         assert_eq!((&back.net, &back.card, &back.statistics), (&model.net, &model.card, &model.statistics), "{}", net.name());
         assert_eq!(bits(&back), bits(&model), "{}", net.name());
+        let other = if net.name() == "caffe" { "owt" } else { "caffe" };
+        let error = open(&path, &with_net(other)).unwrap_err().to_string();
+        assert!(error.contains(&format!("are those of `{}`, not of `{other}`", net.name())), "{error}");
+        assert!(open(&path, &with_net(net.name())).is_ok());
         let first = fs::read(&path).unwrap();
         zoo::write_caffe(&back, &path).unwrap();
         assert!(first == fs::read(&path).unwrap(), "{}: the same model gives the same bytes", net.name());

@@ -48,7 +48,7 @@ pub(crate) fn read(file: &Arc<Mapped>, given: &Given) -> Result<Foreign> {
         return Err(unknown(path, format!("it has {} layers, more than {MOST_LAYERS}", contents.layers.len())));
     }
     if let Some(text) = contents.text.take() {
-        return own(path, &text, contents);
+        return own(path, &text, contents, given);
     }
     if contents.layers.iter().all(|layer| layer.blobs.is_empty()) {
         return Err(unknown(path, "it has layers, but no weights".into()));
@@ -252,8 +252,11 @@ fn preset_by_order(layers: &[Layer]) -> Option<&'static str> {
 }
 
 /// A file that this program wrote: the card says which net it is, the layers have its names.
-fn own(path: &Path, text: &str, contents: Contents) -> Result<Foreign> {
+fn own(path: &Path, text: &str, contents: Contents, given: &Given) -> Result<Foreign> {
     let (card, net) = Card::from_json(text).map_err(|message| unknown(path, message))?;
+    if let Some(name) = &given.net {
+        refuse_another(path, &net, name)?;
+    }
     let mut weights = Vec::new();
     for index in 0..net.layers().len() {
         let Some((weight, bias)) = net.params_of(index) else { continue };
