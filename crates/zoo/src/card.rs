@@ -77,12 +77,16 @@ pub struct Origin {
 impl Card {
     /// The card of a net about which nothing else is known.
     pub(crate) fn of_net(net: &Net, preprocessing: Preprocessing, classes: Vec<String>, words: Vec<String>) -> Card {
+        Card::of_variant(net, Variant::of(net), preprocessing, classes, words)
+    }
+
+    fn of_variant(net: &Net, variant: Variant, preprocessing: Preprocessing, classes: Vec<String>, words: Vec<String>) -> Card {
         Card {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
             revision: String::new(),
             net: net.to_toml(),
-            variant: Variant::of(net),
+            variant,
             preprocessing,
             classes,
             words,
@@ -97,6 +101,8 @@ impl Card {
     /// The card of a checkpoint.
     pub(crate) fn of_manifest(net: &Net, manifest: &Manifest) -> Card {
         let trained = Trained { steps: manifest.position.step, seed: manifest.seed, recipe: manifest.recipe.clone() };
+        // Comparing with every preset takes longer than reading the rest; a checkpoint has the answer, unless it is an old one.
+        let variant = if manifest.variant.preset.is_empty() { Variant::of(net) } else { manifest.variant.clone() };
         Card {
             version: manifest.version.clone(),
             revision: manifest.revision.clone(),
@@ -105,7 +111,7 @@ impl Card {
             trained: Some(trained),
             initialised_from: manifest.initialised_from.clone(),
             metrics: manifest.metrics.clone(),
-            ..Card::of_net(net, manifest.preprocessing.clone(), manifest.classes.clone(), manifest.words.clone())
+            ..Card::of_variant(net, variant, manifest.preprocessing.clone(), manifest.classes.clone(), manifest.words.clone())
         }
     }
 
