@@ -67,7 +67,8 @@ impl Evaluate {
         let engine = Engine::new(common.threads(), self.precision)?;
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
-        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
+        let Loaded { model, mut executor, pipeline } =
+            self.weights.load(&engine, self.batch.into(), Checks::All, common.quiet)?;
         let by_position = model.card.has_unnamed_classes() && dataset.classes.len() == model.net.classes();
         let (classes, words) = match by_position {
             true => (&dataset.classes, &dataset.words),

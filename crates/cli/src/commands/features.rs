@@ -72,7 +72,7 @@ impl Features {
         let source = self.source()?;
         let engine = Engine::new(common.threads(), self.precision)?;
         let layer = self.layer.clone().map_or(Layer::LastHidden, Layer::Named);
-        let mut looker = Looker::load(&self.weights, &engine, &layer, source.len().min(self.batch.into()))?;
+        let mut looker = Looker::load(&self.weights, &engine, &layer, source.len().min(self.batch.into()), common.quiet)?;
         let values = if self.half { Values::F16 } else { Values::F32 };
         let shape = looker.shape();
         let text = self.maker(&mut looker)?.text(&shape);
