@@ -140,6 +140,9 @@ fn of_weights(error: &weights::Error) -> Advice {
 fn of_zoo(error: &zoo::Error) -> Advice {
     use zoo::Error::*;
     match error {
+        UnknownFormat { path, .. } if path.extension().is_some_and(|end| end == "prototxt") => {
+            failed("that is a net of Caffe's without its weights: give the .caffemodel")
+        }
         UnknownFormat { .. } => {
             failed("give a run directory, a checkpoint, or a file of trained weights in one of the formats that are read")
         }

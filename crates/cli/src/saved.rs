@@ -12,6 +12,7 @@ use zoo::{Given, Model};
 
 use crate::engine::Engine;
 use crate::failure::{Context, Result};
+use crate::training::quoted;
 
 /// Which weights.
 #[derive(Args)]
@@ -45,6 +46,13 @@ impl About {
     pub(crate) fn given(&self) -> Given {
         let About { preset, mean, classes } = self.clone();
         Given { net: preset, mean, classes }
+    }
+
+    /// Those of the options that features depend on, as they have to be given again: each with a space before it.
+    pub(crate) fn of_features(&self) -> String {
+        let options = [("--preset", &self.preset), ("--mean", &self.mean)];
+        let given = options.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        given.map(|(name, value)| format!(" {name} {}", quoted(Path::new(value)))).collect()
     }
 }
 

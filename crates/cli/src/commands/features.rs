@@ -135,7 +135,7 @@ impl Features {
             format::rate(rows as f64 / took.as_secs_f64()),
         );
         if Format::of(&self.out) == Some(Format::Safetensors) {
-            text += &format!("\nnext:\n  alexnet similar IMAGE {}\n", quoted(&self.out));
+            text += &format!("\nnext:\n  alexnet similar IMAGE {}{}\n", quoted(&self.out), self.weights.about.of_features());
         }
         terminal::print(&text)
     }

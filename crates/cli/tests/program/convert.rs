@@ -208,6 +208,21 @@ fn files_of_other_programs_are_described_and_classify() {
     };
     assert_eq!(features("their.bin", &[]), features("ours.onnx", &[]));
     features("their.bin", &["--quiet"]);
+    // An index says how to ask it, and what is missing where it is asked otherwise.
+    let index = ["features", "--weights", "their.bin", "--out", "x.safetensors", "--mean", "1, 2,3", "photos/val"];
+    contains(&within(&place, &index).ok().out, &["\n  alexnet similar IMAGE x.safetensors --mean '1, 2,3'\n"]);
+    let query = ["similar", "photos/train/blue/0.bmp", "x.safetensors"];
+    within(&place, &query).and(["--mean", "1, 2,3"]).ok();
+    let ran = within(&place, &query).run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    contains(&ran.error(), &["or with images prepared in another way"]);
+    contains(&ran.err, &["--preset and --mean as they were given then"]);
+    // Without names, only as many classes can be those of a data set.
+    let ran = within(&place, &["evaluate", "--weights", "their.bin", "--data", "photos"]).run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    let said = format!("`their.bin` does not name the {classes} classes that it tells apart; data set `photos` has 3 classes");
+    contains(&ran.error(), &[&said]);
+    contains(&ran.err, &["hint: name them with --classes FILE"]);
 }
 
 #[test]
@@ -249,6 +264,8 @@ fn what_holds_no_net_says_why() {
         fails(&["evaluate", "--weights", file], 1, &[said]);
         fails(&["features", "--weights", file, "--out", "x.npy", "photos"], 1, &[said]);
     }
+    place.write("net.prototxt", "name: \"net\"\n");
+    fails(&["describe", "net.prototxt"], 1, &["of no known format", "hint: that is a net of Caffe's", "give the .caffemodel"]);
     fails(&["describe", "nothing.pth"], 1, &["cannot read `nothing.pth`", "hint: check the path"]);
     fails(&["describe", "nothing"], 2, &["no preset is called `nothing`"]);
     // What is said about trained nets is not dropped where there is none.
