@@ -170,6 +170,22 @@ fn files_that_were_cut_off_are_refused_in_every_form() {
     }
 }
 
+/// A file that lies in a checkpoint's folder and is no part of it is read for itself.
+#[test]
+fn a_checkpoints_folder_may_hold_other_files() {
+    let place = trained();
+    let checkpoint = crate::checkpoints::newest(&place.path("run"));
+    let within_it = |name: &str| checkpoint.join(name).to_str().unwrap().to_string();
+    let weights = within_it("weights.safetensors");
+    assert!(within(&place, &["describe", &weights]).ok().out.starts_with("checkpoint "));
+    let file = within_it("mine.pth");
+    convert(&place, "run", &file).ok();
+    assert!(within(&place, &["describe", &file]).ok().out.starts_with("file "));
+    fs::write(&file, "no weights").unwrap();
+    contains(&within(&place, &["describe", &file]).fails(1), &["mine.pth` is of no known format"]);
+    within(&place, &["describe", "run"]).ok();
+}
+
 #[test]
 fn files_of_other_programs_are_described_and_classify() {
     let place = Place::new();
