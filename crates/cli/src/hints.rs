@@ -130,9 +130,7 @@ fn of_weights(error: &weights::Error) -> Advice {
     use weights::Error::*;
     match error {
         DiskFull { .. } => failed(FULL),
-        Format { .. } => {
-            failed("the file is damaged or of another kind; give a run directory, a checkpoint or a .safetensors file")
-        }
+        Format { .. } => failed("the file is damaged or not what it is taken for: get or write it again, or give another one"),
         Io { source, .. } => of_io(source),
         TooLarge { .. } => failed("leave --half away: single precision reaches further"),
         _ => failed("check the file and the disk it is on"),
@@ -142,8 +140,11 @@ fn of_weights(error: &weights::Error) -> Advice {
 fn of_zoo(error: &zoo::Error) -> Advice {
     use zoo::Error::*;
     match error {
+        UnknownFormat { path, .. } if path.extension().is_some_and(|end| end == "prototxt") => {
+            failed("that is a net of Caffe's without its weights: give the .caffemodel")
+        }
         UnknownFormat { .. } => {
-            failed("give a run directory, a checkpoint, or a file of trained weights in one of these formats")
+            failed("give a run directory, a checkpoint, or a file of trained weights in one of the formats that are read")
         }
         UnknownNet { .. } => failed(
             "`alexnet describe --list` shows the presets; a net of your own can be read where the file holds its layers, as ONNX, \
@@ -204,13 +205,15 @@ fn of_train(error: &train::Error) -> Advice {
         }
         Net(error) => of_net(error),
         Data(error) => of_data(error),
+        Weights(weights::Error::DiskFull { .. }) => failed(
+            "free some space on that disk, then go on with `alexnet train --resume RUN`; checkpoints written before are whole",
+        ),
         Weights(error) => of_weights(error),
         _ => failed("`alexnet help train` explains the options"),
     }
 }
 
-const FULL: &str =
-    "free some space on that disk, then go on with `alexnet train --resume RUN`; checkpoints written before are whole";
+const FULL: &str = "free some space on that disk, then give the command again";
 
 fn of_io(error: &io::Error) -> Advice {
     match error.kind() {

@@ -90,9 +90,10 @@ pub(crate) struct Looker {
 }
 
 impl Looker {
-    /// Prepares the net of a checkpoint for batches of `batch` images.
-    pub(crate) fn load(weights: &Weights, engine: &Engine, layer: &Layer, batch: usize) -> Result<Looker> {
-        let Loaded { executor, pipeline, .. } = weights.load(&engine.keeping(layer.clone()), batch, Checks::Inference)?;
+    /// Prepares the net of a checkpoint for batches of `batch` images; what its user should know is said unless `quiet`.
+    pub(crate) fn load(weights: &Weights, engine: &Engine, layer: &Layer, batch: usize, quiet: bool) -> Result<Looker> {
+        let engine_of_layer = engine.keeping(layer.clone());
+        let Loaded { executor, pipeline, .. } = weights.load(&engine_of_layer, batch, Checks::Inference, quiet)?;
         let layer = layer.of(executor.net())?;
         Ok(Looker { executor, pipeline, threads: engine.threads(), layer })
     }

@@ -99,6 +99,11 @@ Examples:
   alexnet train --data photos         learn your own: photos/train/<class>/*
   alexnet evaluate --weights runs/scenes-scenes-1
   alexnet predict --weights runs/alexnet-photos-1 cat.jpg dog.png
+  alexnet predict --weights alexnet-owt-7be5be79.pth cat.jpg    others' weights too
+  alexnet train --init alexnet-owt-7be5be79.pth --data photos   or begin with them
+  alexnet convert runs/alexnet-photos-1 mine.onnx               or give yours away
+  alexnet features --weights runs/alexnet-photos-1 --out album.safetensors album
+  alexnet similar cat.jpg album.safetensors
 ";
 
 fn main() -> ExitCode {

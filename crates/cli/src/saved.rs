@@ -12,6 +12,7 @@ use zoo::{Given, Model};
 
 use crate::engine::Engine;
 use crate::failure::{Context, Result};
+use crate::training::quoted;
 
 /// Which weights.
 #[derive(Args)]
@@ -23,18 +24,20 @@ pub(crate) struct Weights {
     pub(crate) about: About,
 }
 
+/// The heading of its options, named at each: one for the whole would also take the options of the command that come after.
+const OTHERS: &str = "Files of other programs";
+
 /// What a file of another program leaves open.
 #[derive(Args, Clone, Default)]
-#[command(next_help_heading = "Files of other programs")]
 pub(crate) struct About {
     /// Which preset the file holds, where several have parameters of its shapes
-    #[arg(long, value_name = "NAME", display_order = 800)]
+    #[arg(long, value_name = "NAME", help_heading = OTHERS, display_order = 800)]
     preset: Option<String>,
     /// What is subtracted from images: a mean image's file, or three numbers
-    #[arg(long, value_name = "FILE|R,G,B", display_order = 801)]
+    #[arg(long, value_name = "FILE|R,G,B", help_heading = OTHERS, display_order = 801)]
     mean: Option<String>,
     /// The names of its classes: a list, a class a line, or ILSVRC's development kit
-    #[arg(long, value_name = "FILE", display_order = 802)]
+    #[arg(long, value_name = "FILE", help_heading = OTHERS, display_order = 802)]
     classes: Option<PathBuf>,
 }
 
@@ -43,6 +46,13 @@ impl About {
     pub(crate) fn given(&self) -> Given {
         let About { preset, mean, classes } = self.clone();
         Given { net: preset, mean, classes }
+    }
+
+    /// Those of the options that features depend on, as they have to be given again: each with a space before it.
+    pub(crate) fn of_features(&self) -> String {
+        let options = [("--preset", &self.preset), ("--mean", &self.mean)];
+        let given = options.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        given.map(|(name, value)| format!(" {name} {}", quoted(Path::new(value)))).collect()
     }
 }
 
@@ -54,10 +64,11 @@ pub(crate) struct Loaded {
 }
 
 impl Weights {
-    /// Reads and checks the model, says what its user should know, and prepares its net for batches of `batch` images.
-    pub(crate) fn load(&self, engine: &Engine, batch: usize, checks: Checks) -> Result<Loaded> {
+    /// Reads and checks the model, says what its user should know unless that is to be `quiet`, and prepares its net for batches
+    /// of `batch` images.
+    pub(crate) fn load(&self, engine: &Engine, batch: usize, checks: Checks, quiet: bool) -> Result<Loaded> {
         let model = zoo::open(&self.weights, &self.about.given(), checks)?;
-        model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        model.notes.iter().filter(|_| !quiet).for_each(|note| eprintln!("note: {note}"));
         let pipeline = pipeline(&model)?;
         let executor = executor(&model, engine, batch)?;
         Ok(Loaded { model, executor, pipeline })

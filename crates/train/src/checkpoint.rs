@@ -36,6 +36,9 @@ const MOMENTUM: &str = "momentum.safetensors";
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_DIGEST: &str = "manifest.json.b3";
 
+/// The names of a checkpoint's own files; any other file in its folder is no part of it.
+pub const FILES: [&str; 5] = [WEIGHTS, MOMENTUM, STATISTICS, MANIFEST, MANIFEST_DIGEST];
+
 /// What a checkpoint says about itself: enough to predict, to evaluate, and to go on training bit for bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -71,6 +71,11 @@ impl Foreign {
     pub(crate) fn into_model(self, file: &Mapped, given: &Given) -> Result<Model> {
         net::check_shared(&self.net, &self.weights)?;
         let mut notes = self.notes.clone();
+        if let Some((name, _)) = self.weights.iter().find(|(_, tensor)| tensor.data().iter().any(|value| !value.is_finite())) {
+            notes.push(format!(
+                "`{name}` has values that are infinite or no numbers: the file is damaged or of a training that diverged, and the net's answers mean nothing"
+            ));
+        }
         let (mut card, mut statistics) = match &self.card {
             Some(card) => (card.clone(), self.statistics.clone().unwrap_or_default()),
             None => self.new_card(file, given, &mut notes)?,

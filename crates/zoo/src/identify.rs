@@ -1,5 +1,7 @@
 //! Which preset a list of ops, or a list of parameter shapes, belongs to.
 
+use std::collections::BTreeSet;
+
 use net::{Init, Layer, Learn, Net, Op, PRESETS, Shape};
 
 use crate::{Error, Result};
@@ -100,11 +102,18 @@ pub(crate) fn mismatches(tensors: &[(String, Vec<usize>)], ours: impl Fn(&str) -
     let rank = |net: &Net| usual.iter().position(|name| *name == net.name()).unwrap_or(usual.len());
     let nearest = presets().map(|net| (lines(&net), net)).min_by_key(|(lines, net)| (lines.len(), rank(net)));
     let Some((mut lines, net)) = nearest else { return String::new() };
-    const MOST: usize = 40;
+    let known: BTreeSet<String> = presets().flat_map(|net| net.params().to_vec()).map(|param| param.name).collect();
+    let mut first = format!("of the presets, `{}` is the nearest, but", net.name());
+    if !given.iter().any(|(name, ..)| known.contains(name)) {
+        first = "no preset has a parameter of any of its tensors' names:".into();
+        lines = tensors.iter().map(|(name, shape)| format!("`{name}` {shape:?}")).collect();
+    }
+    const MOST: usize = 16;
     let left = lines.len().saturating_sub(MOST);
     lines.truncate(MOST);
     lines.extend((left > 0).then(|| format!("and {left} more")));
-    format!("of the presets, `{}` is the nearest, but\n{}", net.name(), lines.join("\n"))
+    // Indented, a line is one of a list.
+    format!("{first}\n  {}", lines.join("\n  "))
 }
 
 /// Layers named by their places: `conv1`, `relu1`, `norm1`, `pool1`, … `fc6`; a second op of a kind in the same place gets a letter.
@@ -189,13 +198,16 @@ mod tests {
         tensors[0].1[1] = 1;
         tensors.push(("extra".into(), vec![3]));
         let said = mismatches(&tensors, |_| None, &["torchvision"]);
-        for line in [
-            "`torchvision` is the nearest",
-            "`conv1.weight` has shape [64, 1, 11, 11], expected [64, 3, 11, 11]",
-            "`conv2.bias` [192] is missing",
-            "`extra` [3] is not among them",
-        ] {
-            assert!(said.contains(line), "{line}: {said}");
-        }
+        assert_eq!(
+            said,
+            "of the presets, `torchvision` is the nearest, but
+  `conv1.weight` has shape [64, 1, 11, 11], expected [64, 3, 11, 11]
+  `conv2.bias` [192] is missing
+  `extra` [3] is not among them"
+        );
+        let strange: Vec<_> = (0..18).map(|i| (format!("model.{i}"), vec![i])).collect();
+        let said = mismatches(&strange, |_| None, &[]);
+        assert!(said.starts_with("no preset has a parameter of any of its tensors' names:\n  `model.0` [0]\n"), "{said}");
+        assert!(said.ends_with("  `model.15` [15]\n  and 2 more"), "{said}");
     }
 }

@@ -7,8 +7,8 @@ use weights::safetensors::SharedContents;
 
 use crate::{Error, Result};
 
-/// The checkpoint that `path` means, with its weights: the best one of a run, itself, or the one that the file lies in; `None`
-/// where it is none of these.
+/// The checkpoint that `path` means, with its weights: the best one of a run, itself, or the one that the file is a part
+/// of; `None` where it is none of these.
 ///
 /// # Errors
 /// Where it is one, but damaged or without any checkpoint.
@@ -17,7 +17,8 @@ pub fn saved(path: &Path, checks: Checks) -> Result<Option<(Saved, SharedContent
         return Ok(Some(checkpoint::read_shared(path, checks)?));
     }
     if path.is_file() {
-        return match path.parent().filter(|folder| is_checkpoint(folder)) {
+        let is_own = path.file_name().is_some_and(|name| checkpoint::FILES.iter().any(|own| name == *own));
+        return match path.parent().filter(|folder| is_own && is_checkpoint(folder)) {
             Some(folder) => Ok(Some(checkpoint::read_shared(folder, checks)?)),
             None => Ok(None),
         };

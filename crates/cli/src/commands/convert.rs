@@ -1,8 +1,9 @@
 //! `alexnet convert`: a trained net in another program's form.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io};
 
 use clap::{Args, ValueEnum};
 use data::{BadImages, EvalLoader, LoaderOptions, Source, Views};
@@ -13,10 +14,11 @@ use train::checkpoint::Checks;
 use weights::Error as FileError;
 use zoo::{Given, Model, Names, OnnxOptions, Pictures};
 
+use crate::commands::describe::variant;
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
 use crate::saved::{self, About};
-use crate::{Common, terminal};
+use crate::{Common, interrupt, outputs, terminal};
 
 /// Write a trained net in another program's form, and show that it still answers the same
 #[derive(Args)]
@@ -100,22 +102,33 @@ impl Convert {
         if self.preprocessing && form != Form::Onnx {
             return Err(Failure::usage("--preprocessing is for ONNX files", "let the name of OUT end in .onnx, or leave it out"));
         }
-        if self.to.exists() {
-            let exists = FileError::io("write", &self.to, io::ErrorKind::AlreadyExists.into());
+        if let Some(path) = self.files(form).iter().find(|path| path.exists()) {
+            let exists = FileError::io("write", path, io::ErrorKind::AlreadyExists.into());
             return Err(exists.into());
         }
+        outputs::check_place(&self.to)?;
         let model = zoo::open(&self.from, &self.about.given(), Checks::Inference)?;
+        let stop = interrupt::flag("nothing is left behind")?;
         let changes = self.write(&model, form)?;
-        let written = zoo::open(&self.to, &Given::default(), Checks::Inference)?;
-        let difference = match self.pictures {
-            0 => None,
-            count => Some(self.compare([&model, &written], count.into(), common)?),
-        };
+        let compared = self.compare(&model, common, &stop);
+        if stop.load(Ordering::Relaxed) {
+            // Those that this net does not need are not there.
+            self.files(form).iter().for_each(|path| drop(fs::remove_file(path)));
+            return Err(Failure::interrupted());
+        }
+        let difference = compared?;
         let notes: Vec<&String> = model.notes.iter().chain(&changes).collect();
         terminal::print(&match self.json {
             true => self.in_json(&model, &notes, difference),
-            false => self.in_text(&model, &written, form, &notes, difference),
+            false => self.in_text(&model, form, &notes, difference),
         })
+    }
+
+    /// All files that may be written: OUT, and what a form has beside it.
+    fn files(&self, form: Form) -> Vec<PathBuf> {
+        let beside: &[&str] = if form == Form::Caffe { &["prototxt", "mean.binaryproto"] } else { &[] };
+        let beside = beside.iter().map(|end| self.to.with_extension(end));
+        std::iter::once(self.to.clone()).chain(beside).collect()
     }
 
     /// Writes the file; returns what is not as it was, a sentence each.
@@ -134,29 +147,27 @@ impl Convert {
         })
     }
 
-    /// The largest difference of any probability that two models give to the same pictures.
-    fn compare(&self, models: [&Model; 2], count: usize, common: &Common) -> Result<f32> {
+    /// Reads what was written; gives the largest difference of any probability that both models give to the same pictures, unless
+    /// there are to be none, or `stop` has come.
+    fn compare(&self, model: &Model, common: &Common, stop: &AtomicBool) -> Result<Option<f32>> {
+        let written = zoo::open(&self.to, &Given::default(), Checks::Inference)?;
+        if self.pictures == 0 {
+            return Ok(None);
+        }
         let engine = Engine::new(common.threads(), Precision::F32)?;
-        let side = models[0].card.preprocessing.stored;
-        let pictures: Arc<dyn Source> = Arc::new(Pictures::new(side, count));
-        let [a, b] = models.map(|model| answers(model, &pictures, &engine));
-        Ok(a?.iter().zip(&b?).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
+        let side = model.card.preprocessing.stored;
+        let pictures: Arc<dyn Source> = Arc::new(Pictures::new(side, self.pictures.into()));
+        let a = answers(model, &pictures, &engine, stop)?;
+        let b = answers(&written, &pictures, &engine, stop)?;
+        Ok(Some(a.iter().zip(&b).map(|(a, b)| difference(*a, *b)).fold(0.0, f32::max)))
     }
 
-    fn in_text(&self, model: &Model, written: &Model, form: Form, notes: &[&String], difference: Option<f32>) -> String {
-        let variant = &model.card.variant;
-        let like = if variant.differences.is_empty() { String::new() } else { format!(", nearest to preset {}", variant.preset) };
+    fn in_text(&self, model: &Model, form: Form, notes: &[&String], difference: Option<f32>) -> String {
+        let parameters = format::count(model.net.parameter_count() as u64);
         let mut rows = vec![
-            ("from", format!("{}: {}{like}", self.from.display(), model.net.name())),
-            (
-                "to",
-                format!(
-                    "{}: {}, {} parameters",
-                    self.to.display(),
-                    form.name(),
-                    format::count(written.net.parameter_count() as u64)
-                ),
-            ),
+            ("from", self.from.display().to_string()),
+            ("net", variant(&model.net, &model.card.variant)),
+            ("to", format!("{}: {}, {parameters} parameters", self.to.display(), form.name())),
         ];
         if let Some(difference) = difference {
             let count = format::of(self.pictures.into(), "generated picture", "generated pictures");
@@ -187,14 +198,26 @@ impl Convert {
     }
 }
 
-/// What a model says of pictures, `[n, classes]`.
-fn answers(model: &Model, pictures: &Arc<dyn Source>, engine: &Engine) -> Result<Vec<f32>> {
+/// By how much two probabilities differ; one that is no number differs from every number by infinitely much.
+fn difference(a: f32, b: f32) -> f32 {
+    match (a.is_nan(), b.is_nan()) {
+        (false, false) => (a - b).abs(),
+        (true, true) => 0.0,
+        _ => f32::INFINITY,
+    }
+}
+
+/// What a model says of pictures, `[n, classes]`; of fewer where `stop` has come.
+fn answers(model: &Model, pictures: &Arc<dyn Source>, engine: &Engine, stop: &AtomicBool) -> Result<Vec<f32>> {
     let mut executor = saved::executor(model, engine, pictures.len().min(16))?;
     let options =
         LoaderOptions { batch: executor.capacity(), threads: engine.threads(), slots: 2, seed: 0, bad: BadImages::Stop };
     let mut loader = EvalLoader::start(Arc::clone(pictures), saved::pipeline(model)?, Views::Centre, options);
     let mut all = Vec::new();
     while let Some(loaded) = loader.next()? {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         all.extend_from_slice(executor.forward(&loaded.batch)?);
         loader.give_back(loaded);
     }

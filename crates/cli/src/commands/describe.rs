@@ -9,10 +9,10 @@ use net::{Net, PRESETS, Variant};
 use report::format;
 use train::checkpoint::Checks;
 use train::{InitialisedFrom, Metrics};
-use zoo::{Card, Model};
+use zoo::{Card, Given, Model};
 
 use crate::dataset::titled;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::saved::{self, About};
 use crate::{nets, terminal};
 
@@ -56,8 +56,9 @@ impl Describe {
         }
         let what = self.what.as_ref().unwrap_or(&self.net);
         let path = Path::new(what);
-        if saved::is_one(path) {
-            let model = zoo::open(path, &self.about.given(), Checks::All)?;
+        let given = self.about.given();
+        if saved::is_one(path) || is_file(what) {
+            let model = zoo::open(path, &given, Checks::All)?;
             return terminal::print(&match (self.toml, self.json) {
                 (true, _) => model.net.to_toml(),
                 (_, true) => format!("{}\n", model.card.to_json()),
@@ -65,8 +66,21 @@ impl Describe {
             });
         }
         let net = nets::resolve(what)?;
+        if self.json || given != Given::default() {
+            return Err(Failure::usage(
+                format!("`{what}` is a net without weights: it has no card, and nothing about it is open"),
+                "leave out --json, --preset, --mean and --classes, which are about trained nets; --toml prints the net for programs",
+            ));
+        }
         terminal::print(&if self.toml { net.to_toml() } else { format!("{}{}", net.table(), from_paper(&Variant::of(&net))) })
     }
+}
+
+/// Whether the argument can only mean a folder or a file of trained weights, there or not: no preset's name has an end.
+fn is_file(what: &str) -> bool {
+    let path = Path::new(what);
+    let is_preset = PRESETS.iter().any(|preset| preset.name == what);
+    !is_preset && (path.is_dir() || path.extension().is_some_and(|end| end != "toml"))
 }
 
 fn list() -> String {
@@ -128,7 +142,7 @@ fn beginning(from: &InitialisedFrom) -> String {
 }
 
 /// Which AlexNet it is.
-fn variant(net: &Net, variant: &Variant) -> String {
+pub(crate) fn variant(net: &Net, variant: &Variant) -> String {
     match &variant.differences[..] {
         [] => variant.preset.clone(),
         [one] => format!("{}: as `{}`, but {one}", net.name(), variant.preset),

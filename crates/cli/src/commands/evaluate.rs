@@ -11,6 +11,7 @@ use report::{Console, Style, format};
 use serde_json::json;
 use train::checkpoint::Checks;
 use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use zoo::Model;
 
 use crate::dataset::{self, Reading};
 use crate::engine::{self, Engine};
@@ -67,13 +68,16 @@ impl Evaluate {
         let engine = Engine::new(common.threads(), self.precision)?;
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
-        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, self.batch.into(), Checks::All)?;
+        let Loaded { model, mut executor, pipeline } =
+            self.weights.load(&engine, self.batch.into(), Checks::All, common.quiet)?;
         let by_position = model.card.has_unnamed_classes() && dataset.classes.len() == model.net.classes();
         let (classes, words) = match by_position {
             true => (&dataset.classes, &dataset.words),
             false => (&model.card.classes, &model.card.words),
         };
-        let source = dataset::validation_as(&dataset, classes)?;
+        let is_open = model.card.has_unnamed_classes() && !dataset.val.is_empty();
+        let source = dataset::validation_as(&dataset, classes)
+            .map_err(|failure| if is_open { unnamed(&model, &dataset) } else { failure })?;
         let mut console = Console::with_outputs(self.progress_style(common), Box::new(io::stderr()), Box::new(io::stderr()));
         dataset.notes.iter().for_each(|note| console.say(&format!("note: {note}")));
         if by_position {
@@ -100,6 +104,16 @@ impl Evaluate {
     fn progress_style(&self, common: &Common) -> Style {
         if !common.quiet && io::stderr().is_terminal() { Style::Live } else { Style::Quiet }
     }
+}
+
+/// Why a net whose classes have no names cannot be measured on a data set with more or fewer of them.
+fn unnamed(model: &Model, dataset: &Dataset) -> Failure {
+    let classes = format::of(dataset.classes.len() as u64, "class", "classes");
+    let (path, outputs) = (model.path.display(), format::count(model.net.classes() as u64));
+    Failure::failed(
+        format!("`{path}` does not name the {outputs} classes that it tells apart; data set `{}` has {classes}", dataset.name),
+        "name them with --classes FILE, or evaluate on a data set with as many classes",
+    )
 }
 
 /// What was evaluated on what.

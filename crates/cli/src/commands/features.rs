@@ -72,7 +72,7 @@ impl Features {
         let source = self.source()?;
         let engine = Engine::new(common.threads(), self.precision)?;
         let layer = self.layer.clone().map_or(Layer::LastHidden, Layer::Named);
-        let mut looker = Looker::load(&self.weights, &engine, &layer, source.len().min(self.batch.into()))?;
+        let mut looker = Looker::load(&self.weights, &engine, &layer, source.len().min(self.batch.into()), common.quiet)?;
         let values = if self.half { Values::F16 } else { Values::F32 };
         let shape = looker.shape();
         let text = self.maker(&mut looker)?.text(&shape);
@@ -135,7 +135,7 @@ impl Features {
             format::rate(rows as f64 / took.as_secs_f64()),
         );
         if Format::of(&self.out) == Some(Format::Safetensors) {
-            text += &format!("\nnext:\n  alexnet similar IMAGE {}\n", quoted(&self.out));
+            text += &format!("\nnext:\n  alexnet similar IMAGE {}{}\n", quoted(&self.out), self.weights.about.of_features());
         }
         terminal::print(&text)
     }

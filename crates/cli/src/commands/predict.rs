@@ -55,7 +55,7 @@ impl Predict {
         let inputs = Arc::new(Inputs::new(&self.images, !self.no_exif_rotation)?);
         let engine = Engine::new(common.threads(), self.precision)?;
         let batch = inputs.len().min(self.batch.into());
-        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference)?;
+        let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference, common.quiet)?;
         let Card { classes, words, .. } = &model.card;
         let options =
             LoaderOptions { batch: executor.capacity(), threads: engine.threads(), slots: 3, seed: 0, bad: BadImages::Skip };

@@ -78,7 +78,7 @@ impl Similar {
         };
         let vectors = Vectors::new(values, table.width(), table.rows())?;
         let engine = Engine::new(common.threads(), maker.precision)?;
-        let queries = self.queries(&table, &maker, &vectors, &engine)?;
+        let queries = self.queries(&table, &maker, &vectors, &engine, common.quiet)?;
         let together: Vec<f32> = queries.iter().flat_map(|query| query.features.iter().copied()).collect();
         let found = engine.search()?.nearest(&vectors, &together, self.top as usize)?;
         let json = self.json || !terminal::is_terminal();
@@ -89,7 +89,7 @@ impl Similar {
     }
 
     /// Every query with its features: by its name out of the index, unless weights are given; else by the net.
-    fn queries(&self, table: &Table, maker: &Maker, vectors: &Vectors<'_>, engine: &Engine) -> Result<Vec<Query>> {
+    fn queries(&self, table: &Table, maker: &Maker, vectors: &Vectors<'_>, engine: &Engine, quiet: bool) -> Result<Vec<Query>> {
         let mut looker = None;
         let mut queries = Vec::new();
         for given in &self.queries {
@@ -103,7 +103,7 @@ impl Similar {
             })?;
             let looker = match &mut looker {
                 Some(looker) => looker,
-                none => none.insert(self.looker(table, maker, engine)?),
+                none => none.insert(self.looker(table, maker, engine, quiet)?),
             };
             let images: Arc<dyn Source> = Arc::new(images);
             let bad = looker.each(&images, &mut |name, row| {
@@ -118,7 +118,7 @@ impl Similar {
     }
 
     /// The net that made the index.
-    fn looker(&self, table: &Table, maker: &Maker, engine: &Engine) -> Result<Looker> {
+    fn looker(&self, table: &Table, maker: &Maker, engine: &Engine, quiet: bool) -> Result<Looker> {
         let index = self.index.display();
         let path = self.weights.as_ref().unwrap_or(&maker.weights);
         if self.weights.is_none() && !path.exists() {
@@ -126,13 +126,18 @@ impl Similar {
             return Err(Failure::failed(message, "name the weights with --weights, or give the name of an image in the index"));
         }
         let weights = Weights { weights: path.clone(), about: self.about.clone() };
-        let mut looker = Looker::load(&weights, engine, &Layer::Named(maker.layer.clone()), 1)
+        let mut looker = Looker::load(&weights, engine, &Layer::Named(maker.layer.clone()), 1, quiet)
             .context(|| format!("{index} is of layer `{}` of `{}`", maker.layer, maker.net))?;
         if looker.digest()? != maker.digest || looker.shape() != table.shape() {
             return Err(Failure::failed(
-                format!("{index} was made by other weights of `{}` than {}", maker.net, path.display()),
                 format!(
-                    "give the weights that made it with --weights, or make it again: `alexnet features --weights {} --out {} IMAGES`",
+                    "{index} was made by other weights of `{}` than {}, or with images prepared in another way",
+                    maker.net,
+                    path.display()
+                ),
+                format!(
+                    "give the weights that made it with --weights, and --preset and --mean as they were given then, or make it again: \
+                     `alexnet features --weights {} --out {} IMAGES`",
                     quoted(path),
                     quoted(&self.index)
                 ),

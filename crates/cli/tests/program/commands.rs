@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use crate::support::{Place, alexnet, contains};
 
-const COMMANDS: [&str; 10] =
-    ["train", "evaluate", "predict", "features", "similar", "describe", "plan", "bench", "recipe", "completions"];
+const COMMANDS: [&str; 11] =
+    ["train", "evaluate", "predict", "features", "similar", "describe", "convert", "plan", "bench", "recipe", "completions"];
 
 #[test]
 fn every_help_has_examples() {
@@ -18,8 +18,8 @@ fn every_help_has_examples() {
 
 #[test]
 fn every_example_is_a_command_that_parses() {
-    for command in COMMANDS {
-        let help = alexnet!(command, "--help").ok().out;
+    for command in COMMANDS.map(Some).into_iter().chain([None]) {
+        let help = alexnet!().and(command).and(["--help"]).ok().out;
         let examples = help.split("Examples:\n").nth(1).expect("there are examples");
         for example in examples.lines().filter_map(|line| line.trim().strip_prefix("alexnet ")) {
             // What stands behind several spaces, `>` or `|` is no argument.
@@ -30,6 +30,18 @@ fn every_example_is_a_command_that_parses() {
                 assert!(ran.out.contains(option.as_str()), "`alexnet {example}`: there is no {option}");
             }
         }
+    }
+}
+
+/// What is open about other programs' files has a heading of its own, and nothing else stands under it.
+#[test]
+fn options_stand_under_their_headings() {
+    for command in ["train", "evaluate", "predict", "features", "similar", "describe", "convert"] {
+        let help = alexnet!(command, "--help").ok().out;
+        let others = help.split("\nFiles of other programs:\n").nth(1).expect("there is the heading");
+        let others = others.split("\n\n").next().unwrap();
+        let options: Vec<_> = others.split_whitespace().filter(|word| word.starts_with("--") || word.starts_with('[')).collect();
+        assert_eq!(options, ["--preset", "--mean", "--classes"], "{help}");
     }
 }
 

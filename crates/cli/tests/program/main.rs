@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod checkpoints;
 mod commands;
+mod convert;
 mod features;
 mod fine_tuning;
 mod interrupt;

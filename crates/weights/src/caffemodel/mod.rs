@@ -18,7 +18,7 @@ mod write;
 
 pub use prototxt::prototxt;
 pub use read::{blob, read, recognises};
-pub use write::{write, write_blob};
+pub use write::{write, write_blob, write_blob_to};
 
 use net::SharedTensor;
 

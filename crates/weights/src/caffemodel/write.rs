@@ -50,16 +50,22 @@ pub fn write(path: &Path, contents: &Contents) -> Result<()> {
 /// # Errors
 /// Where the file cannot be written.
 pub fn write_blob(path: &Path, tensor: &SharedTensor) -> Result<()> {
-    crate::replace(path, |out| {
-        let mut head = Writer::new();
-        let missing = 4usize.saturating_sub(tensor.shape.len());
-        for (number, size) in (1..=4).zip(std::iter::repeat_n(&1, missing).chain(&tensor.shape)) {
-            head.int(number, *size as i64);
-        }
-        head.head(5, 4 * tensor.data().len());
-        out.write_all(&head.into_bytes())?;
-        write_values(out, tensor.data())
-    })
+    crate::replace(path, |out| write_blob_to(out, tensor))
+}
+
+/// [`write_blob`] to where the caller says.
+///
+/// # Errors
+/// What `out` says.
+pub fn write_blob_to(out: &mut dyn Write, tensor: &SharedTensor) -> io::Result<()> {
+    let mut head = Writer::new();
+    let missing = 4usize.saturating_sub(tensor.shape.len());
+    for (number, size) in (1..=4).zip(std::iter::repeat_n(&1, missing).chain(&tensor.shape)) {
+        head.int(number, *size as i64);
+    }
+    head.head(5, 4 * tensor.data().len());
+    out.write_all(&head.into_bytes())?;
+    write_values(out, tensor.data())
 }
 
 /// A message that is a field of another: `head`, then `tensors` as blobs.

@@ -1,10 +1,12 @@
 //! From a model to Caffe's files.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use data::{Channels, Mean, Std};
 use net::{DropoutScaling, LrnAcross, LrnWithin, Net, Op, Shape, SharedTensor};
+use weights::Beside;
 use weights::caffemodel::{self, Contents, InnerProduct, Layer, Lrn, Settings};
 
 use super::geometry::{self, Window};
@@ -47,12 +49,21 @@ pub fn write_caffe(model: &Model, path: &Path) -> Result<Vec<String>> {
     };
     debug_assert!(contents.extras.iter().all(|(name, _)| name.starts_with(STATISTICS)));
     let text = caffemodel::prototxt(&contents, &comments(model, &notes));
-    weights::replace(&path.with_extension("prototxt"), |file| file.write_all(text.as_bytes()))?;
+    // They take their places only when the large file, which a full disk may refuse, has taken its own.
+    let mut beside = vec![begun(&path.with_extension("prototxt"), |file| file.write_all(text.as_bytes()))?];
     if let Some(mean) = mean {
-        caffemodel::write_blob(&mean_path, &mean)?;
+        beside.push(begun(&mean_path, |file| caffemodel::write_blob_to(file, &mean))?);
     }
     caffemodel::write(path, &contents)?;
+    beside.into_iter().try_for_each(Beside::finish)?;
     Ok(notes)
+}
+
+/// A file that is written, but not yet in its place.
+fn begun(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Beside> {
+    let mut file = Beside::new(path)?;
+    write(&mut file).and_then(|()| file.flush()).map_err(|source| weights::Error::io("write", path, source))?;
+    Ok(file)
 }
 
 /// The layers so far.
