@@ -318,6 +318,19 @@ fn nets_that_are_no_chain_of_known_layers_are_refused_by_name() {
     }
 }
 
+/// Sizes whose product is 2^64, which is 0 where it is not looked at.
+#[test]
+fn an_input_of_any_size_is_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = changed(folder.path(), |layers| {
+        let data = layer(layers, "data");
+        (data.kind, data.settings) = ("Input".into(), Settings::Input(vec![vec![1, 1 << 22, 1 << 21, 1 << 21]]));
+        (data.include, data.transform.crop) = (Vec::new(), None);
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("has more than 2^40 values"), "{error}");
+}
+
 #[test]
 fn what_data_layers_say_becomes_preprocessing() {
     let folder = tempfile::tempdir().unwrap();

@@ -126,7 +126,7 @@ fn foreign(net: Net, weights: Vec<(String, SharedTensor)>, preprocessing: Option
 /// The input's shape: what the file says, or the side of Caffe's own nets at which all layers fit.
 fn input_of(path: &Path, chain: &chain::Chain<'_>, steps: &[(&Layer, Step)]) -> Result<Shape> {
     if let [_, c, h, w] = chain.shape[..]
-        && c * h * w > 0
+        && ![c, h, w].contains(&0)
     {
         return Ok(Shape { c, h, w });
     }
