@@ -374,16 +374,21 @@ fn arithmetic(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
         return walk.border.change(change, &values).map_err(|message| at(node, message));
     }
     match (change, walk.ops.last()) {
-        (Change::Add, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, &values, 1.0),
-        (Change::Subtract, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, &values, -1.0),
+        (Change::Add, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, node, &values, 1.0),
+        (Change::Subtract, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, node, &values, -1.0),
         (Change::Multiply, _) => kept(walk, node, &values, |value| value),
         (Change::Divide, _) => kept(walk, node, &values, |value| 1.0 / value),
         _ => Err(at(node, "adds to what no layer with a bias gives")),
     }
 }
 
-fn shift_bias(walk: &mut Walk<'_>, values: &[f64], sign: f64) -> Result<(), Wrong> {
+fn shift_bias(walk: &mut Walk<'_>, node: &Node, values: &[f64], sign: f64) -> Result<(), Wrong> {
     if let Some([_, bias]) = walk.params.last_mut() {
+        // Behind a flattened convolution there is a value for each pixel, of which a bias has one for each map.
+        let (got, maps) = (values.len(), bias.data().len());
+        if got != 1 && got != maps {
+            return Err(at(node, format!("adds {got} values to a layer whose bias has {maps}")));
+        }
         let sum = |(old, new): (&f32, &f64)| (f64::from(*old) + sign * new) as f32;
         let sums = bias.data().iter().zip(values.iter().cycle()).map(sum).collect();
         *bias = crate::model::tensor(bias.shape.clone(), sums);
