@@ -43,10 +43,11 @@ struct Reader {
 
 /// The formats that are read; the first one that recognises a file reads it.
 const READERS: &[Reader] = &[
-    // Before what would take a checkpoint for its own by a key such as `model_state_dict`.
+    // These two before what would take a file for its own by a key such as `model_state_dict`: a header's length may begin as
+    // a pickle does.
+    Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
     Reader { name: "PyTorch", recognises: weights::torch::recognises, read: state_dict::read_torch },
     Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read },
-    Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
     Reader { name: "Caffe", recognises: caffe::recognises, read: caffe::read },
     Reader { name: onnx::FORMAT, recognises: weights::onnx::recognises, read: onnx::read },
 ];
