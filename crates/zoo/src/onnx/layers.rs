@@ -86,6 +86,7 @@ fn conv(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
     let Form::Maps(input) = walk.data(node, 0)? else { return Err(at(node, "reads no maps")) };
     let (weight, _) = walk.constant(node, 1)?.ok_or_else(|| at(node, "has no weights"))?;
     let weight = weight.clone();
+    walk.charge(node, &weight)?;
     let &[k, _, r, s] = &weight.shape[..] else {
         return Err(at(node, format!("has weights of shape {:?}, expected [k, c / group, r, s]", weight.shape)));
     };
@@ -316,6 +317,7 @@ fn mat_mul(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
 fn linear(walk: &mut Walk<'_>, node: &Node, as_is: bool, alpha: f64, bias: Option<&Tensor>, beta: f64) -> Result<(), Wrong> {
     let (weight, transposed) = walk.constant(node, 1)?.ok_or_else(|| at(node, "has no weights"))?;
     let (weight, as_is) = (weight.clone(), as_is != transposed);
+    walk.charge(node, &weight)?;
     let &[rows, columns] = &weight.shape[..] else {
         return Err(at(node, format!("has weights of shape {:?}, expected a matrix", weight.shape)));
     };
