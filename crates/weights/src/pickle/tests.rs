@@ -418,6 +418,10 @@ fn scalars_are_short() {
 
 #[test]
 fn what_is_claimed_is_not_allocated() {
+    // Values of one byte each.
+    let many = |count: usize| [&b"("[..], &b"]".repeat(count), b"l."].concat();
+    assert!(read(&many((1 << 22) - 1)).is_ok());
+    assert!(fault(&many(1 << 22)).contains("the pickle has more than 4194304 values"));
     // An index of four billion is one entry of the memo.
     let pickle = read(b"Nr\xff\xff\xff\xffj\xff\xff\xff\xff.").unwrap();
     assert_eq!((pickle.len(), pickle.root().is_none()), (1, true));
