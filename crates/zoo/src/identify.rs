@@ -1,6 +1,7 @@
 //! Which preset a list of ops, or a list of parameter shapes, belongs to.
 
 use net::{Init, Layer, Learn, Net, Op, PRESETS, Shape};
+use weights::shown;
 
 use crate::{Error, Result};
 
@@ -82,19 +83,21 @@ fn names(nets: &[Net]) -> String {
 /// `usual` is taken.
 pub(crate) fn mismatches(tensors: &[(String, Vec<usize>)], ours: impl Fn(&str) -> Option<String>, usual: &[&str]) -> String {
     let given: Vec<_> = tensors.iter().map(|(name, shape)| (ours(name).unwrap_or_else(|| name.clone()), name, shape)).collect();
+    // As many axes are shown.
+    let few = |shape: &[usize]| shape.iter().copied().take(8).collect::<Vec<_>>();
     let lines = |net: &Net| {
         let mut lines = Vec::new();
         for param in net.params() {
             match given.iter().find(|(name, ..)| *name == param.name) {
                 Some((_, own, shape)) if **shape != param.shape => {
-                    lines.push(format!("`{own}` has shape {shape:?}, expected {:?}", param.shape));
+                    lines.push(format!("`{}` has shape {:?}, expected {:?}", shown(own), few(shape), param.shape));
                 }
                 Some(_) => {}
                 None => lines.push(format!("`{}` {:?} is missing", param.name, param.shape)),
             }
         }
         let extra = given.iter().filter(|(name, ..)| !net.params().iter().any(|param| param.name == *name));
-        lines.extend(extra.map(|(_, own, shape)| format!("`{own}` {shape:?} is not among them")));
+        lines.extend(extra.map(|(_, own, shape)| format!("`{}` {:?} is not among them", shown(own), few(shape))));
         lines
     };
     let rank = |net: &Net| usual.iter().position(|name| *name == net.name()).unwrap_or(usual.len());
@@ -188,12 +191,14 @@ mod tests {
         tensors.remove(3);
         tensors[0].1[1] = 1;
         tensors.push(("extra".into(), vec![3]));
+        tensors.push(("two\nlines\u{1b}[2J".into(), vec![3; 10]));
         let said = mismatches(&tensors, |_| None, &["torchvision"]);
         for line in [
             "`torchvision` is the nearest",
             "`conv1.weight` has shape [64, 1, 11, 11], expected [64, 3, 11, 11]",
             "`conv2.bias` [192] is missing",
             "`extra` [3] is not among them",
+            "`two\\nlines\\u{1b}[2J` [3, 3, 3, 3, 3, 3, 3, 3] is not among them",
         ] {
             assert!(said.contains(line), "{line}: {said}");
         }

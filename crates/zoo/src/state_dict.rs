@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use data::{LabelOrder, Statistics};
 use net::{Net, SharedTensor, Tensor};
-use weights::Mapped;
+use weights::{Mapped, shown};
 
 use crate::foreign::Foreign;
 use crate::{Card, Error, Given, Result, card, identify};
@@ -218,11 +218,6 @@ fn plain(tensors: Tensors, notes: &mut Vec<String>) -> Tensors {
 
 /// As many names are listed.
 const SHOWN: usize = 4;
-
-/// A name out of a file, for a sentence: on one line, and not endless.
-fn shown(name: &str) -> String {
-    name.chars().take(100).flat_map(char::escape_debug).collect()
-}
 
 /// Tensors by their layers: `LAYER.weight` and `LAYER.bias`.
 struct Layers<'t> {

@@ -263,7 +263,14 @@ fn layer<'a>(layers: &'a mut [Layer], name: &str) -> &'a mut Layer {
 fn nets_that_are_no_chain_of_known_layers_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     type Change = fn(&mut Vec<Layer>);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 14] = [
+        (
+            |layers| {
+                let norm = layer(layers, "norm1");
+                (norm.name, norm.kind) = ("two\nlines".into(), "Batch\u{1b}[2JNorm".into());
+            },
+            "layer `two\\nlines`: the type `Batch\\u{1b}[2JNorm` is not known",
+        ),
         (|layers| layer(layers, "norm1").kind = "BatchNorm".into(), "layer `norm1`: the type `BatchNorm` is not known"),
         (|layers| layer(layers, "relu1").settings = Settings::Relu(0.1), "layer `relu1`: its slope below 0 is 0.1"),
         (|layers| layer(layers, "conv2").bottoms = vec!["relu1".into()], "layer `conv2` has weights, but is not on the chain"),
