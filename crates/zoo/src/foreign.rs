@@ -73,7 +73,7 @@ impl Foreign {
         net::check_shared(&self.net, &self.weights)?;
         let mut notes = self.notes.clone();
         let (mut card, mut statistics) = match &self.card {
-            Some(card) => (card.clone(), self.statistics.clone().unwrap_or_default()),
+            Some(card) => (card.clone(), self.own_statistics(card, file, given)?),
             None => self.new_card(file, given, &mut notes)?,
         };
         if let Some(text) = &given.mean
@@ -87,6 +87,16 @@ impl Foreign {
             (card.classes, card.words) = classes::read(path, self.order, self.net.classes())?;
         }
         Ok(Model { path: file.path().into(), net: self.net, weights: self.weights, statistics, card, notes, checkpoint: None })
+    }
+
+    /// The statistics beside a card; what it needs must be there, or come from the user.
+    fn own_statistics(&self, card: &Card, file: &Mapped, given: &Given) -> Result<Statistics> {
+        let statistics = self.statistics.clone().unwrap_or_default();
+        if card.preprocessing.needs_statistics() && given.mean.is_none() && statistics == Statistics::default() {
+            let message = "its card is of a net that needs statistics of its training images, which are missing".into();
+            return Err(weights::Error::Format { path: file.path().into(), format: self.format, message }.into());
+        }
+        Ok(statistics)
     }
 
     /// The card of a file that has none.

@@ -117,14 +117,7 @@ fn of_card(
         };
         weights.push((param.name.clone(), tensor.ok_or_else(missing)?));
     }
-    let statistics = match (card.preprocessing.needs_statistics() && given.mean.is_none(), statistics.is_empty()) {
-        (true, true) => {
-            let message = "its card is of a net that needs statistics of its training images, which are missing".into();
-            return Err(weights::Error::Format { path: path.into(), format, message }.into());
-        }
-        (_, true) => None,
-        (_, false) => Some(Statistics::from_tensors(&statistics)?),
-    };
+    let statistics = if statistics.is_empty() { None } else { Some(Statistics::from_tensors(&statistics)?) };
     let (order, notes) = (LabelOrder::Sorted, Vec::new());
     let classes = card.classes.clone();
     Ok(Foreign { format, net, weights, card: Some(card), preprocessing: None, statistics, order, classes, notes })

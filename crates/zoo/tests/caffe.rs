@@ -325,6 +325,22 @@ fn nets_that_are_no_chain_of_known_layers_are_refused_by_name() {
     }
 }
 
+/// A card that needs a mean image is not believed without one.
+#[test]
+fn statistics_that_are_gone_are_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.caffemodel");
+    zoo::write_caffe(&model_of(&small("caffe"), Channels::Bgr, Mean::Image), &path).unwrap();
+    assert!(open(&path, &Given::default()).is_ok());
+    let mut contents = caffemodel::read(&Arc::new(weights::Mapped::open(&path).unwrap())).unwrap();
+    contents.extras.clear();
+    let path = folder.path().join("changed.caffemodel");
+    caffemodel::write(&path, &contents).unwrap();
+    let error = open(&path, &Given::default()).unwrap_err().to_string();
+    assert!(error.contains("needs statistics of its training images, which are missing"), "{error}");
+    assert!(open(&path, &with_mean("1,2,3")).is_ok());
+}
+
 /// Sizes whose product is 2^64, which is 0 where it is not looked at.
 #[test]
 fn an_input_of_any_size_is_what_it_says() {
