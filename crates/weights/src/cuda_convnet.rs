@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use net::Tensor;
 
-use crate::pickle::{Pickle, Value};
+use crate::pickle::{Node, Pickle, Value};
 use crate::{Error, Mapped, Result, zip};
 
 /// The format's name.
@@ -325,7 +325,7 @@ fn tests(state: Value, layers: Value, most: usize) -> Result<Vec<Test>, String> 
     let mut count = 0;
     for output in state.get("test_outputs").and_then(Value::items).into_iter().flatten() {
         let mut parts = output.items().into_iter().flatten();
-        let (Some(costs), images) = (parts.next().and_then(Value::pairs), parts.next()) else { continue };
+        let (Some(Node::Dict(costs)), images) = (parts.next().map(Value::node), parts.next()) else { continue };
         let images = images.and_then(Value::as_int).and_then(|images| u64::try_from(images).ok());
         // What tests share is read once a test, which could be without end.
         count += 1 + costs.len();
@@ -333,14 +333,15 @@ fn tests(state: Value, layers: Value, most: usize) -> Result<Vec<Test>, String> 
             return Err("its tests have more values than it has bytes".into());
         }
         let mut test = Test { costs: BTreeMap::new(), images };
-        for (name, values) in costs.iter().take(MOST_COSTS) {
+        for &(name, values) in costs.iter().take(MOST_COSTS) {
+            let (name, values) = (state.pickle().value(name), state.pickle().value(values));
             let (Some(name), Some(values)) = (name.as_str(), values.items()) else { continue };
+            count += name.len() + values.len().min(MOST_COSTS);
             let divisor = match images {
                 Some(images @ 1..) if sums.contains(&name) => images as f64,
                 _ => 1.0,
             };
             let values: Vec<f64> = values.take(MOST_COSTS).filter_map(Value::as_float).map(|value| value / divisor).collect();
-            count += values.len() + name.len();
             test.costs.insert(name.into(), values);
         }
         tests.push(test);

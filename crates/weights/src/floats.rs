@@ -80,7 +80,7 @@ fn of_bf16(bits: u16) -> f32 {
 }
 
 /// A sign, five bits of exponent (bias 15), ten of mantissa.
-fn of_f16(bits: u16) -> f32 {
+pub(crate) fn of_f16(bits: u16) -> f32 {
     let (sign, exponent, mantissa) = (u32::from(bits & 0x8000) << 16, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
     match exponent {
         // Below the least normal number: a whole number of 2⁻²⁴, which f32 holds exactly.

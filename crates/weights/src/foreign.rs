@@ -16,3 +16,10 @@ pub struct Foreign {
     /// What a user should know about where the tensors were found, a sentence each.
     pub notes: Vec<String>,
 }
+
+/// A name out of a file, for an error or a note: on one line, and not endless.
+pub fn shown(name: &str) -> String {
+    const MOST: usize = 100;
+    let shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(MOST).is_some() { shown + "…" } else { shown }
+}

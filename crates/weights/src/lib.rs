@@ -24,7 +24,7 @@ pub mod zip;
 pub use digest::{DigestWriter, digest};
 pub use error::Error;
 pub use file::{Beside, create, replace, sync_folder};
-pub use foreign::Foreign;
+pub use foreign::{Foreign, shown};
 pub use map::Mapped;
 
 /// The result of everything in this crate.

@@ -6,12 +6,15 @@
 
 use net::Tensor;
 
-use crate::floats::Float;
+use crate::floats::of_f16;
 use crate::{Error, Mapped, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// The most axes that NumPy has.
 const MOST_AXES: usize = 64;
+
+/// The most bytes of a type's name that an error repeats.
+const LONGEST_SHOWN: usize = 40;
 
 /// Whether a file begins as `.npy` files do.
 pub fn recognises(bytes: &[u8]) -> bool {
@@ -153,7 +156,8 @@ impl<'a> Text<'a> {
 }
 
 fn kind_of(descr: &[u8]) -> Result<Kind, String> {
-    let unknown = || format!("its elements are `{}`, not numbers of up to 64 bits", descr.escape_ascii());
+    let shown = descr.get(..LONGEST_SHOWN).unwrap_or(descr).escape_ascii();
+    let unknown = || format!("its elements are `{shown}`, not numbers of up to 64 bits");
     let (order, letter, digits) = match descr {
         [order @ (b'<' | b'>' | b'|' | b'='), letter, digits @ ..] => (*order, *letter, digits),
         [letter, digits @ ..] => (b'=', *letter, digits),
@@ -180,7 +184,7 @@ fn convert(kind: Kind, element: &[u8]) -> f32 {
     let unsigned = u64::from_le_bytes(bytes);
     let unused = 64 - 8 * kind.bytes;
     match (kind.letter, kind.bytes) {
-        (b'f', 2) => Float::F16.get(&bytes, 0).unwrap_or_default(),
+        (b'f', 2) => of_f16(unsigned as u16),
         (b'f', 4) => f32::from_bits(unsigned as u32),
         (b'f', _) => f64::from_bits(unsigned) as f32,
         (b'i', _) => ((unsigned << unused) as i64 >> unused) as f32,

@@ -6,7 +6,7 @@
 //!
 //! Values are nodes in one list, and refer to each other by their place in it ([`Id`]): what a pickle shares is shared, a
 //! value may contain itself, and nothing here follows values into values, however deep they are. An instruction makes at
-//! most as many nodes as it has bytes, and strings and bytes lie in the input wherever their instruction keeps them as they
+//! most as many nodes as it has bytes, of which there are at most 2^22, and strings and bytes lie in the input wherever their instruction keeps them as they
 //! are, so memory stays within a small multiple of the input.
 //!
 //! [`Value`] is the way in: a node and the pickle around it, with what Python would make of a few well-known calls (ordered

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::pickle::Pickle;
-use crate::{Error, Foreign, Mapped, Result, zip};
+use crate::{Error, Foreign, Mapped, Result, shown, zip};
 
 pub use write::write_to;
 
@@ -144,10 +144,3 @@ fn read_archive(file: &Arc<Mapped>) -> Result<Foreign, String> {
 
 /// Where each storage lies, by its key; else why it cannot be read.
 type Storages = HashMap<String, Result<Range<usize>, String>>;
-
-/// A name out of a file, for an error: on one line, and not endless.
-fn shown(name: &str) -> String {
-    const MOST: usize = 100;
-    let shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
-    if name.chars().nth(MOST).is_some() { shown + "…" } else { shown }
-}

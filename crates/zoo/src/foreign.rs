@@ -43,10 +43,11 @@ struct Reader {
 
 /// The formats that are read; the first one that recognises a file reads it.
 const READERS: &[Reader] = &[
-    // Before what would take a checkpoint for its own by a key such as `model_state_dict`.
+    // These two before what would take a file for its own by a key such as `model_state_dict`: a header's length may begin as
+    // a pickle does.
+    Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
     Reader { name: "PyTorch", recognises: weights::torch::recognises, read: state_dict::read_torch },
     Reader { name: "cuda-convnet", recognises: weights::cuda_convnet::recognises, read: cuda_convnet::read },
-    Reader { name: "safetensors", recognises: weights::safetensors::recognises, read: state_dict::read_safetensors },
     Reader { name: "Caffe", recognises: caffe::recognises, read: caffe::read },
     Reader { name: onnx::FORMAT, recognises: weights::onnx::recognises, read: onnx::read },
 ];
@@ -77,7 +78,7 @@ impl Foreign {
             ));
         }
         let (mut card, mut statistics) = match &self.card {
-            Some(card) => (card.clone(), self.statistics.clone().unwrap_or_default()),
+            Some(card) => (card.clone(), self.own_statistics(card, file, given)?),
             None => self.new_card(file, given, &mut notes)?,
         };
         if let Some(text) = &given.mean
@@ -91,6 +92,16 @@ impl Foreign {
             (card.classes, card.words) = classes::read(path, self.order, self.net.classes())?;
         }
         Ok(Model { path: file.path().into(), net: self.net, weights: self.weights, statistics, card, notes, checkpoint: None })
+    }
+
+    /// The statistics beside a card; what it needs must be there, or come from the user.
+    fn own_statistics(&self, card: &Card, file: &Mapped, given: &Given) -> Result<Statistics> {
+        let statistics = self.statistics.clone().unwrap_or_default();
+        if card.preprocessing.needs_statistics() && given.mean.is_none() && statistics == Statistics::default() {
+            let message = "its card is of a net that needs statistics of its training images, which are missing".into();
+            return Err(weights::Error::Format { path: file.path().into(), format: self.format, message }.into());
+        }
+        Ok(statistics)
     }
 
     /// The card of a file that has none.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use net::{Init, Layer, Learn, Net, Op, PRESETS, Shape};
+use weights::shown;
 
 use crate::{Error, Result};
 
@@ -84,19 +85,21 @@ fn names(nets: &[Net]) -> String {
 /// `usual` is taken.
 pub(crate) fn mismatches(tensors: &[(String, Vec<usize>)], ours: impl Fn(&str) -> Option<String>, usual: &[&str]) -> String {
     let given: Vec<_> = tensors.iter().map(|(name, shape)| (ours(name).unwrap_or_else(|| name.clone()), name, shape)).collect();
+    // As many axes are shown.
+    let few = |shape: &[usize]| shape.iter().copied().take(8).collect::<Vec<_>>();
     let lines = |net: &Net| {
         let mut lines = Vec::new();
         for param in net.params() {
             match given.iter().find(|(name, ..)| *name == param.name) {
                 Some((_, own, shape)) if **shape != param.shape => {
-                    lines.push(format!("`{own}` has shape {shape:?}, expected {:?}", param.shape));
+                    lines.push(format!("`{}` has shape {:?}, expected {:?}", shown(own), few(shape), param.shape));
                 }
                 Some(_) => {}
                 None => lines.push(format!("`{}` {:?} is missing", param.name, param.shape)),
             }
         }
         let extra = given.iter().filter(|(name, ..)| !net.params().iter().any(|param| param.name == *name));
-        lines.extend(extra.map(|(_, own, shape)| format!("`{own}` {shape:?} is not among them")));
+        lines.extend(extra.map(|(_, own, shape)| format!("`{}` {:?} is not among them", shown(own), few(shape))));
         lines
     };
     let rank = |net: &Net| usual.iter().position(|name| *name == net.name()).unwrap_or(usual.len());
@@ -106,7 +109,7 @@ pub(crate) fn mismatches(tensors: &[(String, Vec<usize>)], ours: impl Fn(&str) -
     let mut first = format!("of the presets, `{}` is the nearest, but", net.name());
     if !given.iter().any(|(name, ..)| known.contains(name)) {
         first = "no preset has a parameter of any of its tensors' names:".into();
-        lines = tensors.iter().map(|(name, shape)| format!("`{name}` {shape:?}")).collect();
+        lines = tensors.iter().map(|(name, shape)| format!("`{}` {:?}", shown(name), few(shape))).collect();
     }
     const MOST: usize = 16;
     let left = lines.len().saturating_sub(MOST);
@@ -197,13 +200,15 @@ mod tests {
         tensors.remove(3);
         tensors[0].1[1] = 1;
         tensors.push(("extra".into(), vec![3]));
+        tensors.push(("two\nlines\u{1b}[2J".into(), vec![3; 10]));
         let said = mismatches(&tensors, |_| None, &["torchvision"]);
         assert_eq!(
             said,
             "of the presets, `torchvision` is the nearest, but
   `conv1.weight` has shape [64, 1, 11, 11], expected [64, 3, 11, 11]
   `conv2.bias` [192] is missing
-  `extra` [3] is not among them"
+  `extra` [3] is not among them
+  `two\\nlines\\u{1b}[2J` [3, 3, 3, 3, 3, 3, 3, 3] is not among them"
         );
         let strange: Vec<_> = (0..18).map(|i| (format!("model.{i}"), vec![i])).collect();
         let said = mismatches(&strange, |_| None, &[]);

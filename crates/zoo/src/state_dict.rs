@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use data::{LabelOrder, Statistics};
 use net::{Net, SharedTensor, Tensor};
-use weights::Mapped;
+use weights::{Mapped, shown};
 
 use crate::foreign::Foreign;
 use crate::{Card, Error, Given, Result, card, identify};
@@ -117,14 +117,7 @@ fn of_card(
         };
         weights.push((param.name.clone(), tensor.ok_or_else(missing)?));
     }
-    let statistics = match (card.preprocessing.needs_statistics() && given.mean.is_none(), statistics.is_empty()) {
-        (true, true) => {
-            let message = "its card is of a net that needs statistics of its training images, which are missing".into();
-            return Err(weights::Error::Format { path: path.into(), format, message }.into());
-        }
-        (_, true) => None,
-        (_, false) => Some(Statistics::from_tensors(&statistics)?),
-    };
+    let statistics = if statistics.is_empty() { None } else { Some(Statistics::from_tensors(&statistics)?) };
     let (order, notes) = (LabelOrder::Sorted, Vec::new());
     let classes = card.classes.clone();
     Ok(Foreign { format, net, weights, card: Some(card), preprocessing: None, statistics, order, classes, notes })
@@ -218,11 +211,6 @@ fn plain(tensors: Tensors, notes: &mut Vec<String>) -> Tensors {
 
 /// As many names are listed.
 const SHOWN: usize = 4;
-
-/// A name out of a file, for a sentence: on one line, and not endless.
-fn shown(name: &str) -> String {
-    name.chars().take(100).flat_map(char::escape_debug).collect()
-}
 
 /// Tensors by their layers: `LAYER.weight` and `LAYER.bias`.
 struct Layers<'t> {

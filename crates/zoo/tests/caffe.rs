@@ -263,7 +263,14 @@ fn layer<'a>(layers: &'a mut [Layer], name: &str) -> &'a mut Layer {
 fn nets_that_are_no_chain_of_known_layers_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     type Change = fn(&mut Vec<Layer>);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 14] = [
+        (
+            |layers| {
+                let norm = layer(layers, "norm1");
+                (norm.name, norm.kind) = ("two\nlines".into(), "Batch\u{1b}[2JNorm".into());
+            },
+            "layer `two\\nlines`: the type `Batch\\u{1b}[2JNorm` is not known",
+        ),
         (|layers| layer(layers, "norm1").kind = "BatchNorm".into(), "layer `norm1`: the type `BatchNorm` is not known"),
         (|layers| layer(layers, "relu1").settings = Settings::Relu(0.1), "layer `relu1`: its slope below 0 is 0.1"),
         (|layers| layer(layers, "conv2").bottoms = vec!["relu1".into()], "layer `conv2` has weights, but is not on the chain"),
@@ -316,6 +323,35 @@ fn nets_that_are_no_chain_of_known_layers_are_refused_by_name() {
             Err(error) => assert!(error.to_string().contains(said), "{said}: {error}"),
         }
     }
+}
+
+/// A card that needs a mean image is not believed without one.
+#[test]
+fn statistics_that_are_gone_are_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.caffemodel");
+    zoo::write_caffe(&model_of(&small("caffe"), Channels::Bgr, Mean::Image), &path).unwrap();
+    assert!(open(&path, &Given::default()).is_ok());
+    let mut contents = caffemodel::read(&Arc::new(weights::Mapped::open(&path).unwrap())).unwrap();
+    contents.extras.clear();
+    let path = folder.path().join("changed.caffemodel");
+    caffemodel::write(&path, &contents).unwrap();
+    let error = open(&path, &Given::default()).unwrap_err().to_string();
+    assert!(error.contains("needs statistics of its training images, which are missing"), "{error}");
+    assert!(open(&path, &with_mean("1,2,3")).is_ok());
+}
+
+/// Sizes whose product is 2^64, which is 0 where it is not looked at.
+#[test]
+fn an_input_of_any_size_is_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = changed(folder.path(), |layers| {
+        let data = layer(layers, "data");
+        (data.kind, data.settings) = ("Input".into(), Settings::Input(vec![vec![1, 1 << 22, 1 << 21, 1 << 21]]));
+        (data.include, data.transform.crop) = (Vec::new(), None);
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("has more than 2^40 values"), "{error}");
 }
 
 #[test]

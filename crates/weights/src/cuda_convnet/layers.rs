@@ -6,11 +6,13 @@ use std::sync::Arc;
 use net::Tensor;
 
 use super::{Dropout, FilterInput, Filters, Layer, Norm, NormOver, Op, Pool};
-use crate::pickle::{Id, Value};
+use crate::pickle::{Id, Node, Value};
 
 // What layers share is read once a layer, so a small file could describe much; no net comes near these numbers.
 const MOST_LAYERS: usize = 2000;
 const MOST_INPUTS: usize = 64;
+/// The most keys of a layer, or of what it has under a key: each of them is looked for among all.
+const MOST_KEYS: usize = 1000;
 const LONGEST_TEXT: usize = 200;
 /// The most that a length or a count of maps is, so that products of several do not overflow.
 const LARGEST: usize = 1 << 20;
@@ -25,12 +27,15 @@ pub(super) fn read(layers: Value, file_bytes: usize) -> Result<Vec<Layer>, Strin
     }
     let described: Vec<(Option<&str>, Value)> = match (layers.pairs(), layers.items()) {
         (Some(pairs), _) => pairs.into_iter().map(|(name, layer)| (name.as_str(), layer)).collect(),
-        (_, Some(items)) => items.map(|layer| (layer.get("name").and_then(Value::as_str), layer)).collect(),
+        (_, Some(items)) => items.map(|layer| (small(layer).and_then(|layer| layer.get("name")?.as_str()), layer)).collect(),
         _ => return Err(format!("`layers` is {}, expected a list or a dictionary", layers.noun())),
     };
     let mut ids = BTreeSet::new();
     if let Some((_, layer)) = described.iter().find(|(_, layer)| !ids.insert(layer.id())) {
         return Err(format!("{} is two layers at once", layer.noun()));
+    }
+    if let Some((_, layer)) = described.iter().find(|(_, layer)| small(*layer).is_none()) {
+        return Err(format!("a layer is {}, expected a dictionary of at most {MOST_KEYS} keys", layer.noun()));
     }
     let mut names = Vec::new();
     for (place, (name, layer)) in described.iter().enumerate() {
@@ -53,6 +58,14 @@ pub(super) fn read(layers: Value, file_bytes: usize) -> Result<Vec<Layer>, Strin
         read.push(described.read(&names, &mut matrices)?);
     }
     in_order(read, &keys)
+}
+
+/// The value, but for what costs much to look into: large dictionaries, and objects, many of which may be made of one list.
+fn small<'p, 'a>(value: Value<'p, 'a>) -> Option<Value<'p, 'a>> {
+    match value.node() {
+        Node::Dict(pairs) => (pairs.len() <= MOST_KEYS).then_some(value),
+        node => (!matches!(node, Node::Call(_))).then_some(value),
+    }
 }
 
 fn twice<'a>(names: &[&'a str]) -> Option<&'a str> {
@@ -113,6 +126,10 @@ impl Matrices {
         let &[rows, columns] = array.shape() else {
             return Err(format!("an array of {} axes, expected a matrix", array.shape().len()));
         };
+        // Without values any number of rows would be claimed for nothing.
+        if rows == 0 || columns == 0 {
+            return Err(format!("a matrix of {rows} × {columns} has no values"));
+        }
         let bytes = rows.saturating_mul(columns).saturating_mul(array.item_bytes());
         self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or("there are more weights than the file has bytes")?;
         let tensor = Arc::new(Tensor { shape: vec![rows, columns], data: array.to_f32() });
@@ -282,10 +299,10 @@ impl<'p, 'a> Described<'_, 'p, 'a> {
     }
 
     fn neuron(&self) -> Result<Op, String> {
-        let neuron = self.needed("neuron", self.get("neuron"))?;
+        let neuron = self.needed("neuron", self.get("neuron").and_then(small))?;
         let kind = neuron.get("type").and_then(Value::as_str).filter(|kind| kind.len() <= LONGEST_TEXT);
         let kind = kind.ok_or_else(|| self.fault(&format!("`neuron` is {} without a type", neuron.noun())))?;
-        let params = neuron.get("params").and_then(Value::pairs).unwrap_or_default();
+        let params = neuron.get("params").and_then(small).and_then(Value::pairs).unwrap_or_default();
         let short = |text: &&str| text.len() <= LONGEST_TEXT;
         let params = params.iter().take(MOST_INPUTS);
         let params: BTreeMap<String, f64> =

@@ -210,6 +210,34 @@ fn what_layers_share_is_bounded() {
     assert!(error.contains("there are more weights than the file has bytes"), "{error}");
 }
 
+/// Rows without columns are as many as the file likes to say.
+#[test]
+fn a_matrix_without_values_is_none() {
+    let shape = b"_reconstruct\n)R(K\x01\x8a\x06\0\0\0\0\0\x01K\0\x86";
+    let matrix = [&b"cnumpy.core.multiarray\n"[..], shape, DTYPE, b"\x89U\0tb"].concat();
+    let layer = b"}(U\x04typeU\x02fcU\x04nameU\x01aU\x06inputs(K\0lU\x07weights(";
+    let bytes = [&b"\x80\x02}U\x0bmodel_state}U\x06layers]("[..], layer, &matrix, b"lU\x06biasesNuess."].concat();
+    let error = of_bytes(&bytes).unwrap_err();
+    assert!(error.contains("layer `a`: `weights`: a matrix of 1099511627776 × 0 has no values"), "{error}");
+}
+
+/// Dictionaries in which every look is long, and lists that many are made of.
+#[test]
+fn what_layers_and_tests_are_made_of_is_not_gone_through_again_and_again() {
+    const MANY: usize = 400_000;
+    let pairs: Vec<u8> = (0..MANY as u32).flat_map(|i| [b"J", &i.to_le_bytes()[..], b"N"].concat()).collect();
+    let layers = b"(U\x04typeU\x04dataU\x04nameU\x01au";
+    let bytes = [b"\x80\x02}U\x0bmodel_state}U\x06layers]}(", &pairs[..], b"u", layers, b"ass."].concat();
+    let error = of_bytes(&bytes).unwrap_err();
+    assert!(error.contains("a layer is a dictionary, expected a dictionary of at most 1000 keys"), "{error}");
+    // The last of the pairs is none.
+    let list = [b"NN\x86q\x010]q\0(", &b"h\x01".repeat(MANY)[..], b"Ne0"].concat();
+    let costs = b"ccollections\nOrderedDict\nh\0\x85RK\x01\x86".repeat(MANY / 20);
+    let state = b"}U\x0bmodel_state}(U\x06layers]U\x0ctest_outputs](";
+    let checkpoint = of_bytes(&[b"\x80\x02", &list[..], state, &costs, b"eus."].concat()).unwrap();
+    assert_eq!((checkpoint.layers.len(), checkpoint.tests.len()), (0, 0));
+}
+
 const DTYPE: &[u8] = b"cnumpy\ndtype\nU\x02f4K\0K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb";
 
 /// An array of zeros.

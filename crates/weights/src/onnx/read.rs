@@ -16,6 +16,8 @@ use crate::{Error, Mapped, Result};
 const MOST_PARTS: usize = 1 << 16;
 /// The longest list of numbers that a setting may be.
 const LONGEST_LIST: usize = 1 << 12;
+/// How many times constants may use the bytes of another file, all together: some may be one, but not many.
+const MOST_USES: usize = 4;
 /// The most axes that a tensor may have.
 const MOST_AXES: usize = 16;
 
@@ -86,8 +88,8 @@ struct Reader<'a> {
     file: &'a Arc<Mapped>,
     /// Parts read so far.
     parts: usize,
-    /// Files that hold values, by name.
-    beside: BTreeMap<String, Arc<Mapped>>,
+    /// Files that hold values, by name, and how many bytes of each are used, counted once for each constant.
+    beside: BTreeMap<String, (Arc<Mapped>, usize)>,
 }
 
 impl<'a> Reader<'a> {
@@ -269,15 +271,11 @@ impl<'a> Reader<'a> {
             let parse = |text: &str| text.parse().map_err(|_| format!("lies at `{key}` = `{text}`, which is no number of bytes"));
             Ok(find(key).map(parse).transpose()?)
         };
-        let file = match self.beside.get(location) {
-            Some(file) => Arc::clone(file),
-            None => {
-                let path = beside(self.file.path(), location)?;
-                let file = Arc::new(Mapped::open(&path).map_err(Wrong::File)?);
-                self.beside.insert(location.into(), Arc::clone(&file));
-                file
-            }
-        };
+        if !self.beside.contains_key(location) {
+            let path = beside(self.file.path(), location)?;
+            self.beside.insert(location.into(), (Arc::new(Mapped::open(&path).map_err(Wrong::File)?), 0));
+        }
+        let (file, used) = self.beside.get_mut(location).ok_or("is in another file, which is gone".to_string())?;
         let start = number("offset")?.unwrap_or(0);
         let length = match number("length")? {
             Some(length) => length,
@@ -288,7 +286,11 @@ impl<'a> Reader<'a> {
             let name = file.path().display();
             format!("lies in `{name}` at {start} with {length} bytes, but that has {} bytes", file.bytes().len())
         })?;
-        Ok((file, start..end))
+        *used = used.saturating_add(length);
+        if *used > file.bytes().len().saturating_mul(MOST_USES) {
+            return Err(format!("lies in `{}`, whose bytes others use more than {MOST_USES} times", file.path().display()).into());
+        }
+        Ok((Arc::clone(file), start..end))
     }
 
     fn value_info(&mut self, message: Message<'a>) -> Result<ValueInfo, Wrong> {

@@ -151,6 +151,15 @@ impl Tensor {
         Tensor { element: ElementType::I64, shape, values: Values::Ints(values) }
     }
 
+    /// How many bytes of a file or of memory hold its values: at least one for each.
+    pub fn held_bytes(&self) -> usize {
+        match &self.values {
+            Values::Raw(_, range) | Values::Fields(_, range) => range.len(),
+            Values::Floats(values) => size_of_val((**values).as_ref()),
+            Values::Ints(values) => size_of_val(&**values),
+        }
+    }
+
     /// How many values the shape asks for, where that can be counted.
     pub fn count(&self) -> Option<usize> {
         self.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size))

@@ -148,6 +148,11 @@ fn constants_of_every_type_and_form_are_read() {
 
 /// A model with one constant in another file.
 fn external(entries: &[(&str, &str)]) -> Vec<u8> {
+    externals(entries, 1)
+}
+
+/// A model with `count` constants in one place of another file.
+fn externals(entries: &[(&str, &str)], count: usize) -> Vec<u8> {
     let mut message = Writer::new();
     message.ints(1, &[3]).int(2, 1).text(8, "t").int(14, 1);
     for (key, value) in entries {
@@ -156,7 +161,9 @@ fn external(entries: &[(&str, &str)]) -> Vec<u8> {
         message.message(13, entry);
     }
     let (mut graph, mut model) = (Writer::new(), Writer::new());
-    graph.message(5, message);
+    for _ in 0..count {
+        graph.message(5, message.clone());
+    }
     model.int(1, 8).message(7, graph);
     model.into_bytes()
 }
@@ -196,6 +203,10 @@ fn values_beside_the_model_are_read_and_no_others() {
         let said = read(entries).unwrap_err().to_string();
         assert!(said.contains(expected) && said.contains("hostile.onnx` is not a usable ONNX file"), "{said}");
     }
+    // 12 of its 16 bytes, five times and once more.
+    let many = |count| open_bytes(&folder, &externals(&[("location", "x.onnx.data")], count));
+    assert_eq!(many(5).unwrap().graph.initializers.len(), 5);
+    assert!(many(6).unwrap_err().to_string().contains("x.onnx.data`, whose bytes others use more than 4 times"));
     assert!(matches!(read(&[("location", "none")]), Err(Error::Io { action: "read", .. })));
 }
 

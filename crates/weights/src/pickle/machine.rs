@@ -77,6 +77,9 @@ const NAMES: &[(u8, &str)] = &[
     (b'Q', "BINPERSID"),
 ];
 
+/// The most values of a pickle: a value of one byte takes many times as much memory, and no trained net has as many.
+const MOST_NODES: usize = 1 << 22;
+
 /// Reads one pickle; with it, how many bytes it has.
 pub(super) fn run(bytes: &[u8]) -> Result<(Pickle<'_>, usize), String> {
     let mut machine = Machine { bytes, at: 0, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
@@ -343,9 +346,12 @@ impl<'a> Machine<'a> {
     }
 
     fn add(&mut self, node: Node<'a>) -> Result<Id, String> {
-        let id = u32::try_from(self.nodes.len()).map_err(|_| "the pickle has more than 2^32 values")?;
+        if self.nodes.len() >= MOST_NODES {
+            return Err(format!("the pickle has more than {MOST_NODES} values"));
+        }
+        let id = Id(self.nodes.len() as u32);
         self.nodes.push(node);
-        Ok(Id(id))
+        Ok(id)
     }
 
     fn push(&mut self, node: Node<'a>) -> Result<(), String> {

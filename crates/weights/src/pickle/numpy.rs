@@ -8,6 +8,10 @@
 use std::borrow::Cow;
 
 use super::{Node, Value};
+use crate::floats::of_f16;
+
+/// The most bytes of text that stand for a scalar's: two for each of eight.
+const LONGEST_SCALAR: usize = 16;
 
 /// What the elements of an array are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +91,14 @@ impl<'p> Value<'p, '_> {
         if !is_multiarray(class, "scalar") {
             return None;
         }
-        let (dtype, data) = (Dtype::of(self.arg(0)?).ok()?, self.arg(1)?.as_bytes()?);
+        let (dtype, data) = (Dtype::of(self.arg(0)?).ok()?, self.arg(1)?);
+        // Text that stands for bytes is made bytes each time, and many scalars may refer to one long text.
+        if let Some(Node::Str(text)) = data.arg(0).map(Value::node)
+            && text.len() > LONGEST_SCALAR
+        {
+            return None;
+        }
+        let data = data.as_bytes()?;
         (data.len() == dtype.item_bytes).then_some(Array { shape: Vec::new(), fortran: false, dtype, data })
     }
 }
@@ -188,7 +199,7 @@ impl Array<'_> {
     /// The elements, the last axis innermost; those that f32 lacks are rounded to the nearest.
     pub fn to_f32(&self) -> Vec<f32> {
         match (self.dtype.kind, self.dtype.item_bytes) {
-            (Kind::Float, 2) => self.ordered(|bytes| half(u16::from_le_bytes(bytes))),
+            (Kind::Float, 2) => self.ordered(|bytes| of_f16(u16::from_le_bytes(bytes))),
             (Kind::Float, 4) => self.ordered(f32::from_le_bytes),
             (Kind::Float, _) => self.ordered(|bytes| f64::from_le_bytes(bytes) as f32),
             (Kind::Bool, _) => self.ordered(|bytes: [u8; 1]| if bytes == [0] { 0.0 } else { 1.0 }),
@@ -275,17 +286,5 @@ impl Array<'_> {
                 index[axis] = 0;
             }
         }
-    }
-}
-
-/// IEEE 754 binary16 as f32, which holds every such number.
-fn half(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let (exponent, fraction) = (u32::from(bits >> 10) & 0x1f, u32::from(bits) & 0x3ff);
-    match exponent {
-        // Multiples of 2^-24; the product is exact.
-        0 => f32::from_bits(sign | (fraction as f32 * f32::from_bits((127 - 24) << 23)).to_bits()),
-        0x1f => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13),
     }
 }

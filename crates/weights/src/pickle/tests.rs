@@ -401,8 +401,27 @@ fn depth_costs_nothing() {
     }
 }
 
+/// Scalars of one long text, which would be made bytes each time.
+#[test]
+fn scalars_are_short() {
+    const DTYPE: &[u8] = b"cnumpy\ndtype\nU\x02f4K\0K\x01\x87R";
+    let of = |text: &[u8], count: usize| {
+        let length = (text.len() as u32).to_le_bytes();
+        let each = b"cnumpy.core.multiarray\nscalar\nh\x01h\0\x86R";
+        let head = [&b"c_codecs\nencode\nX"[..], &length, text, b"U\x06latin1\x86Rq\x000"].concat();
+        [&head[..], DTYPE, b"q\x010(", &each.repeat(count), b"l."].concat()
+    };
+    let floats = |bytes: &[u8]| read(bytes).unwrap().root().items().unwrap().map(Value::as_float).collect::<Vec<_>>();
+    assert_eq!(floats(&of("\0\0\u{a0}?".as_bytes(), 1)), [Some(1.25)]);
+    assert_eq!(floats(&of(&[b'x'; 1 << 20], 20_000)), [None; 20_000]);
+}
+
 #[test]
 fn what_is_claimed_is_not_allocated() {
+    // Values of one byte each.
+    let many = |count: usize| [&b"("[..], &b"]".repeat(count), b"l."].concat();
+    assert!(read(&many((1 << 22) - 1)).is_ok());
+    assert!(fault(&many(1 << 22)).contains("the pickle has more than 4194304 values"));
     // An index of four billion is one entry of the memo.
     let pickle = read(b"Nr\xff\xff\xff\xffj\xff\xff\xff\xff.").unwrap();
     assert_eq!((pickle.len(), pickle.root().is_none()), (1, true));

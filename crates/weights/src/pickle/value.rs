@@ -18,6 +18,8 @@ impl std::fmt::Debug for Value<'_, '_> {
     }
 }
 
+/// The longest string of Python 2 that is text.
+const LONGEST_BYTES: usize = 1024;
 /// The length of an opcode's own strings, in `noun`.
 const SHOWN: usize = 60;
 
@@ -109,11 +111,12 @@ impl<'p, 'a> Value<'p, 'a> {
         }
     }
 
-    /// Text, or bytes that are UTF-8, as strings of Python 2 are as a rule.
+    /// Text, or up to 1024 bytes that are UTF-8, as strings of Python 2 are as a rule.
     pub fn as_str(self) -> Option<&'p str> {
         match self.node() {
             Node::Str(text) => Some(text),
-            Node::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+            // Each time they are looked at anew, and much may refer to one long string.
+            Node::Bytes(bytes) if bytes.len() <= LONGEST_BYTES => std::str::from_utf8(bytes).ok(),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::objects::{Kind, Layout, Maker, Objects};
 use super::shown;
-use crate::pickle::{Id, Pickle, Value};
+use crate::pickle::{Id, Node, Pickle, Value};
 use crate::{Foreign, Mapped};
 
 /// Of dictionaries with as many tensors, these are taken before others, the first before the next.
@@ -16,7 +16,8 @@ const DEEPEST: usize = 64;
 /// The tensors of the largest state dict, or of the largest module, that `pickle` holds.
 pub(super) fn parameters(file: &Arc<Mapped>, pickle: &Pickle, objects: Objects) -> Result<Foreign, String> {
     check_calls(pickle)?;
-    let mut search = Search { objects: &objects, maker: Maker::new(file), seen: HashSet::new(), places: Vec::new() };
+    let (seen, opened) = (HashSet::new(), HashSet::new());
+    let mut search = Search { objects: &objects, maker: Maker::new(file), seen, opened, places: Vec::new() };
     let candidates = search.run(pickle.root())?;
     let rank = |candidate: &Candidate| {
         let name = search.places[candidate.place].1.and_then(Value::as_str).unwrap_or_default();
@@ -146,6 +147,8 @@ struct Search<'f, 'o, 'p, 'a> {
     objects: &'o Objects,
     maker: Maker<'f>,
     seen: HashSet<Id>,
+    /// States of modules that were looked into.
+    opened: HashSet<Id>,
     /// Values that were met: the place of what holds it, the key that it has there, itself.
     places: Vec<(usize, Option<Value<'p, 'a>>, Value<'p, 'a>)>,
 }
@@ -220,8 +223,10 @@ impl<'p, 'a> Search<'_, '_, 'p, 'a> {
             if depth > DEEPEST {
                 return Err(format!("its modules stand more than {DEEPEST} deep in each other"));
             }
+            // Many modules may have one state, which each would go through.
+            let state = module.state().filter(|state| self.opened.insert(state.id()));
             let [parameters, buffers, modules] = ["_parameters", "_buffers", "_modules"].map(|attribute| {
-                let held = module.state().and_then(|state| state.get(attribute)).filter(|held| self.seen.insert(held.id()));
+                let held = state.and_then(|state| attribute_of(state, attribute)).filter(|held| self.seen.insert(held.id()));
                 held.map(|held| self.pairs(held)).unwrap_or_default()
             });
             for (name, value) in parameters.into_iter().chain(buffers) {
@@ -298,8 +303,13 @@ struct Named<'p> {
     places: HashMap<&'p str, usize>,
 }
 
+/// An attribute in an object's dictionary of them, which is never an object itself: many of those may be made of one list.
+fn attribute_of<'p, 'a>(state: Value<'p, 'a>, name: &str) -> Option<Value<'p, 'a>> {
+    matches!(state.node(), Node::Dict(_)).then(|| state.get(name)).flatten()
+}
+
 /// Whether it is an `nn.Module`, by its attributes.
 fn is_module(value: Value) -> bool {
-    let has = |name| value.state().and_then(|state| state.get(name)).is_some();
+    let has = |name| value.state().and_then(|state| attribute_of(state, name)).is_some();
     has("_parameters") && has("_modules")
 }

@@ -282,6 +282,28 @@ fn what_is_shared_is_gone_through_once() {
     }
 }
 
+/// The same of what modules and dictionaries are made of.
+#[test]
+fn what_modules_and_keys_share_is_gone_through_once() {
+    const MANY: usize = 200_000;
+    let read = |pickle: &[u8]| fault(&archive(&[("a/data.pkl", pickle)]));
+    // Objects whose states are dictionaries made of one list.
+    let list = [b"NN\x86q\x010]q\0(", &b"h\x01".repeat(MANY)[..], b"e0"].concat();
+    let objects = b"cm\nC\n)Rccollections\nOrderedDict\nh\0\x85Rb".repeat(MANY / 10);
+    let error = read(&[&list[..], b"(", &objects, b"l."].concat());
+    assert!(error.contains("it holds a list"), "{error}");
+    // Modules of a module, which have one state.
+    let pairs: Vec<u8> = (0..MANY as u32).flat_map(|i| [b"J", &i.to_le_bytes()[..], b"N"].concat()).collect();
+    let modules: Vec<u8> = (0..MANY / 10).flat_map(|i| format!("U\x05{i:05}cm\nC\n)Rh\0b").into_bytes()).collect();
+    let module = b"cm\nC\n)R}(U\x0b_parameters}U\x08_modules}(";
+    let error = read(&[b"}q\0(", &pairs[..], b"u0", module, &modules, b"uub."].concat());
+    assert!(error.contains("it holds an object of m.C"), "{error}");
+    // Keys that are one long string of Python 2.
+    let long = [&b"T\0\0\x10\0"[..], &[b'n'; 1 << 20]].concat();
+    let error = read(&[&long[..], b"q\x000}(", &b"h\0N".repeat(MANY), b"u."].concat());
+    assert!(error.contains("it holds a dictionary"), "{error}");
+}
+
 #[test]
 fn what_would_act_is_named_and_not_run() {
     let of = |pickle: &[u8]| fault(&archive(&[("a/data.pkl", pickle)]));

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use weights::caffemodel::{Contents, Layer, Settings, Transform};
+use weights::shown;
 
 /// A net as it stands in testing.
 pub(super) struct Chain<'a> {
@@ -69,7 +70,8 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
             let (bottoms, tops) = (layer.bottoms.len(), layer.tops.len());
             return Err(format!(
                 "layer `{}` ({}) reads {bottoms} blobs and makes {tops}: the net is no chain",
-                layer.name, layer.kind
+                shown(&layer.name),
+                shown(&layer.kind)
             ));
         };
         if bottom == top {
@@ -77,7 +79,7 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
             names.remove(bottom.as_str());
         }
         if let Some(other) = rest.iter().find(|layer| goes_on(layer, &names)) {
-            return Err(format!("`{}` and `{}` read the same blob: the net is no chain", layer.name, other.name));
+            return Err(format!("`{}` and `{}` read the same blob: the net is no chain", shown(&layer.name), shown(&other.name)));
         }
         chain.layers.push(layer);
         names = HashSet::from([top.as_str()]);
@@ -88,7 +90,7 @@ pub(super) fn walk(contents: &Contents) -> Result<Chain<'_>, String> {
 fn whole<'a>(chain: Chain<'a>, there: &[&'a Layer]) -> Result<Chain<'a>, String> {
     let on_it = |layer: &&Layer| chain.layers.iter().any(|other| std::ptr::eq(*other, *layer));
     match there.iter().find(|layer| !layer.blobs.is_empty() && !on_it(layer)) {
-        Some(layer) => Err(format!("layer `{}` has weights, but is not on the chain from data to scores", layer.name)),
+        Some(layer) => Err(format!("layer `{}` has weights, but is not on the chain from data to scores", shown(&layer.name))),
         None => Ok(chain),
     }
 }

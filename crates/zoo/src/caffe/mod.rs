@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use data::{Channels, Fit, LabelOrder, Mean, Preprocessing, Statistics, Std};
 use net::{Net, Op, Shape, SharedTensor};
-use weights::Mapped;
 use weights::caffemodel::{self, Contents, Layer, Settings, Transform};
+use weights::{Mapped, shown};
 
 use crate::foreign::Foreign;
 use crate::{Card, Error, Given, Result, foreign, identify};
@@ -69,7 +69,7 @@ fn undescribed(contents: &Contents) -> bool {
 
 fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> {
     let chain = chain::walk(&contents).map_err(|message| unknown(path, message))?;
-    let named = |layer: &Layer, message: String| unknown(path, format!("layer `{}`: {message}", layer.name));
+    let named = |layer: &Layer, message: String| unknown(path, format!("layer `{}`: {message}", shown(&layer.name)));
     let mut notes = Vec::new();
     let mut steps: Vec<(&Layer, Step)> = Vec::new();
     for layer in &chain.layers {
@@ -92,7 +92,8 @@ fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> 
     if let Some(name) = preferred {
         refuse_another(path, &net, name)?;
     }
-    let weights = weights_of(&net, steps).map_err(|(name, message)| unknown(path, format!("layer `{name}`: {message}")))?;
+    let weights =
+        weights_of(&net, steps).map_err(|(name, message)| unknown(path, format!("layer `{}`: {message}", shown(&name))))?;
     let preprocessing = preprocessing(&net, &chain.transform, &mut notes)?;
     preprocessing.check(net.input()).map_err(|error| unknown(path, error.to_string()))?;
     Ok(foreign(net, weights, Some(preprocessing), notes))
@@ -126,7 +127,7 @@ fn foreign(net: Net, weights: Vec<(String, SharedTensor)>, preprocessing: Option
 /// The input's shape: what the file says, or the side of Caffe's own nets at which all layers fit.
 fn input_of(path: &Path, chain: &chain::Chain<'_>, steps: &[(&Layer, Step)]) -> Result<Shape> {
     if let [_, c, h, w] = chain.shape[..]
-        && c * h * w > 0
+        && ![c, h, w].contains(&0)
     {
         return Ok(Shape { c, h, w });
     }
@@ -202,7 +203,7 @@ fn preprocessing(net: &Net, transform: &Transform, notes: &mut Vec<String>) -> R
         _ => out.mean,
     };
     if let Some(file) = &transform.mean_file {
-        notes.push(format!("the net was trained with the mean image `{}`; --mean FILE gives it", file.escape_default()));
+        notes.push(format!("the net was trained with the mean image `{}`; --mean FILE gives it", shown(file)));
     }
     Ok(out)
 }

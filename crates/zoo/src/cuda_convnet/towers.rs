@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use net::{
     AvgPool, Conv, Dropout, DropoutScaling, Layer as NetLayer, Linear, Local, LrnAcross, LrnWithin, MaxPool, Net, Op, Padding,
@@ -18,6 +19,12 @@ use weights::cuda_convnet::{Filters, Layer, Norm, NormOver, Op as TheirOp, Pool}
 use crate::identify::LEARN;
 
 type Result<T, E = String> = std::result::Result<T, E>;
+
+/// How many values a net's weights may have for each that the file holds: what a tower does not read is zeros, and layers may
+/// share a matrix.
+const MOST_RATIO: usize = 16;
+/// What weights may have whatever the file holds.
+const ALWAYS_ALLOWED: usize = 1 << 16;
 
 /// More towers than any net has, by far.
 const MOST_SOURCES: usize = 256;
@@ -280,8 +287,10 @@ impl<'c> Graph<'c> {
                 1 => 0..matrix.shape[0],
                 _ if input.groups != 1 => return Err(fault(layer, "it has groups, and reads several layers")),
                 _ => {
-                    let own = |values: usize| values.checked_div(plane).map(|maps| maps * window).ok_or_else(missing);
-                    own(source.offset)?..own(source.offset)? + own(width(source.layer)?)?
+                    let own = |values: usize| values.checked_div(plane)?.checked_mul(window);
+                    let (start, rows) = (own(source.offset), own(width(source.layer)?));
+                    let end = start.zip(rows).and_then(|(start, rows)| start.checked_add(rows)).ok_or_else(missing)?;
+                    start.unwrap_or(end)..end
                 }
             };
             pieces.push(Piece::Rows(matrix, range));
@@ -512,7 +521,11 @@ impl Merged<'_> {
     }
 
     /// Weights and biases of every op that has them, in the layouts of [`net::ParamInfo::shape`].
+    ///
+    /// # Errors
+    /// Where a layer's biases are missing or of another number, or weights would have many times as many values as the file.
     pub(super) fn params(&self) -> Result<Vec<Vec<f32>>> {
+        self.check_size()?;
         let mut params = Vec::new();
         for stage in &self.stages {
             let Some((weight, bias)) = stage.params()? else { continue };
@@ -520,6 +533,34 @@ impl Merged<'_> {
         }
         Ok(params)
     }
+}
+
+impl Merged<'_> {
+    /// The weights are not many times as many as those of the file.
+    fn check_size(&self) -> Result<()> {
+        let (mut held, mut wanted, mut seen) = (0usize, 0usize, HashSet::new());
+        for stage in &self.stages {
+            let matrices = stage.layers.iter().flat_map(|layer| &layer.weights);
+            held += matrices.filter(|matrix| seen.insert(Arc::as_ptr(matrix))).map(|matrix| matrix.data.len()).sum::<usize>();
+            for pieces in &stage.weights {
+                let rows = pieces.iter().fold(0usize, |rows, piece| rows.saturating_add(piece.rows()));
+                wanted = wanted.saturating_add(rows.saturating_mul(columns(pieces)));
+            }
+        }
+        match wanted <= held.saturating_mul(MOST_RATIO).saturating_add(ALWAYS_ALLOWED) {
+            true => Ok(()),
+            false => Err(format!("its layers would have {wanted} weights, of which the file holds {held}")),
+        }
+    }
+}
+
+/// Outputs of a layer whose weights these are; 0 where it has none.
+fn columns(pieces: &[Piece]) -> usize {
+    let of = |piece: &Piece| match piece {
+        Piece::Rows(matrix, _) => Some(matrix.shape[1]),
+        Piece::Zeros(_) => None,
+    };
+    pieces.iter().find_map(of).unwrap_or(0)
 }
 
 impl Stage<'_> {
@@ -553,11 +594,7 @@ fn transposed(pieces: &[Piece], to: &mut Vec<f32>) {
     /// Columns at a time, as many as a line of cache has values.
     const TILE: usize = 16;
     let rows: usize = pieces.iter().map(|piece| piece.rows()).sum();
-    let columns = pieces.iter().find_map(|piece| match piece {
-        Piece::Rows(matrix, _) => Some(matrix.shape[1]),
-        Piece::Zeros(_) => None,
-    });
-    let Some(columns) = columns else { return };
+    let columns = columns(pieces);
     let start = to.len();
     to.resize(start + rows * columns, 0.0);
     let to = &mut to[start..];

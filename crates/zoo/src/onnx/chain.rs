@@ -12,6 +12,12 @@ use super::sizes::{self, Size};
 /// The most layers that a chain may have.
 const MOST_LAYERS: usize = 1000;
 
+/// How many times as many bytes as its constants have a net's weights may have: those of two bytes become four, and layers may
+/// share some.
+const MOST_RATIO: usize = 8;
+/// What weights may have whatever the constants have, in bytes.
+const ALWAYS_ALLOWED: usize = 1 << 16;
+
 /// The most rows or columns of an image.
 const MOST_PIXELS: usize = 1 << 16;
 
@@ -107,6 +113,8 @@ pub(super) struct Walk<'m> {
     pub(super) pad: net::Padding,
     /// What the user should know.
     pub(super) notes: Vec<String>,
+    /// Bytes that weights may still have.
+    left: usize,
 }
 
 /// Follows a graph from its one input to its one output.
@@ -127,8 +135,10 @@ pub(super) fn of_model(model: &Model) -> Result<Chain, Wrong> {
         border: Border::new(input.c),
         pad: net::Padding::default(),
         notes: Vec::new(),
+        left: ALWAYS_ALLOWED,
     };
     for (name, tensor) in &graph.initializers {
+        walk.allow(tensor);
         walk.values.insert(name, Value::Constant { tensor: tensor.clone(), transposed: false });
     }
     walk.values.insert(name, Value::Data { step: 0, form: walk.form });
@@ -195,11 +205,30 @@ impl<'m> Walk<'m> {
             return Err(at(node, format!("is of another set of ops, `{}`", node.domain)));
         }
         if let Some(value) = sizes::fold(self, node)? {
+            if let (Value::Constant { tensor, .. }, "Constant") = (&value, node.op.as_str()) {
+                self.allow(tensor);
+            }
             return self.give(node, value);
         }
         layers::follow(self, node)?;
         self.step += 1;
         self.give(node, Value::Data { step: self.step, form: self.form })
+    }
+
+    /// Takes note of a constant, for whose bytes weights may have some.
+    fn allow(&mut self, tensor: &Tensor) {
+        self.left = self.left.saturating_add(tensor.held_bytes().saturating_mul(MOST_RATIO));
+    }
+
+    /// Takes note of a use of a constant as weights.
+    ///
+    /// # Errors
+    /// Where weights have had their share.
+    pub(super) fn charge(&mut self, node: &Node, tensor: &Tensor) -> Result<(), Wrong> {
+        let bytes = tensor.count().and_then(|count| count.checked_mul(size_of::<f32>()));
+        let left = bytes.and_then(|bytes| self.left.checked_sub(bytes));
+        self.left = left.ok_or_else(|| at(node, "shares its weights with too many others"))?;
+        Ok(())
     }
 
     /// Names a node's first output.

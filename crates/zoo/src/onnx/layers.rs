@@ -86,6 +86,7 @@ fn conv(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
     let Form::Maps(input) = walk.data(node, 0)? else { return Err(at(node, "reads no maps")) };
     let (weight, _) = walk.constant(node, 1)?.ok_or_else(|| at(node, "has no weights"))?;
     let weight = weight.clone();
+    walk.charge(node, &weight)?;
     let &[k, _, r, s] = &weight.shape[..] else {
         return Err(at(node, format!("has weights of shape {:?}, expected [k, c / group, r, s]", weight.shape)));
     };
@@ -316,6 +317,7 @@ fn mat_mul(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
 fn linear(walk: &mut Walk<'_>, node: &Node, as_is: bool, alpha: f64, bias: Option<&Tensor>, beta: f64) -> Result<(), Wrong> {
     let (weight, transposed) = walk.constant(node, 1)?.ok_or_else(|| at(node, "has no weights"))?;
     let (weight, as_is) = (weight.clone(), as_is != transposed);
+    walk.charge(node, &weight)?;
     let &[rows, columns] = &weight.shape[..] else {
         return Err(at(node, format!("has weights of shape {:?}, expected a matrix", weight.shape)));
     };
@@ -374,16 +376,21 @@ fn arithmetic(walk: &mut Walk<'_>, node: &Node) -> Result<(), Wrong> {
         return walk.border.change(change, &values).map_err(|message| at(node, message));
     }
     match (change, walk.ops.last()) {
-        (Change::Add, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, &values, 1.0),
-        (Change::Subtract, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, &values, -1.0),
+        (Change::Add, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, node, &values, 1.0),
+        (Change::Subtract, Some(Op::Conv(_) | Op::Linear(_))) => shift_bias(walk, node, &values, -1.0),
         (Change::Multiply, _) => kept(walk, node, &values, |value| value),
         (Change::Divide, _) => kept(walk, node, &values, |value| 1.0 / value),
         _ => Err(at(node, "adds to what no layer with a bias gives")),
     }
 }
 
-fn shift_bias(walk: &mut Walk<'_>, values: &[f64], sign: f64) -> Result<(), Wrong> {
+fn shift_bias(walk: &mut Walk<'_>, node: &Node, values: &[f64], sign: f64) -> Result<(), Wrong> {
     if let Some([_, bias]) = walk.params.last_mut() {
+        // Behind a flattened convolution there is a value for each pixel, of which a bias has one for each map.
+        let (got, maps) = (values.len(), bias.data().len());
+        if got != 1 && got != maps {
+            return Err(at(node, format!("adds {got} values to a layer whose bias has {maps}")));
+        }
         let sum = |(old, new): (&f32, &f64)| (f64::from(*old) + sign * new) as f32;
         let sums = bias.data().iter().zip(values.iter().cycle()).map(sum).collect();
         *bias = crate::model::tensor(bias.shape.clone(), sums);

@@ -169,6 +169,10 @@ fn constant(node: &Node) -> Result<Value, Wrong> {
             Ok(if few { sizes(&ints) } else { Value::Constant { tensor: tensor.clone(), transposed: false } })
         }
         (Some(Attribute::Tensor(tensor)), ..) => Ok(Value::Constant { tensor: tensor.clone(), transposed: false }),
+        // Other nodes may pass them on again and again.
+        (_, Some(Attribute::Ints(values)), ..) if values.len() > MOST_SIZES => {
+            Err(at(node, format!("has more than {MOST_SIZES} lengths")))
+        }
         (_, Some(Attribute::Ints(values)), ..) => Ok(sizes(values)),
         (_, _, Some(Attribute::Int(value)), ..) => Ok(sizes(&[*value])),
         (_, _, _, Some(Attribute::Floats(values)), _) => Ok(floats(vec![values.len()], values.clone())),

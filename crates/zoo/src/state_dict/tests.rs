@@ -63,6 +63,31 @@ fn what_wrappers_add_is_taken_off() {
     );
 }
 
+/// A header's length may begin with the byte that pickles begin with, and names may be those of a checkpoint's parts.
+#[test]
+fn a_header_that_begins_as_a_pickle_is_a_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    let net = preset("tiny");
+    let values: Vec<Vec<f32>> = net.params().iter().map(|param| vec![0.5; param.len()]).collect();
+    let names: Vec<String> = net.params().iter().map(|param| format!("model_state.{}", param.name)).collect();
+    let parts: Vec<weights::safetensors::Part> =
+        names.iter().zip(net.params()).zip(&values).map(|((name, p), v)| (name.as_str(), &p.shape[..], &v[..])).collect();
+    let mut bytes = Vec::new();
+    for more in (0..256).step_by(8) {
+        bytes.clear();
+        let text = BTreeMap::from([("more".to_string(), " ".repeat(more))]);
+        weights::safetensors::write_parts(&mut bytes, &parts, &text).unwrap();
+        if bytes[0] == 0x80 {
+            break;
+        }
+    }
+    assert_eq!(bytes[0], 0x80);
+    std::fs::write(&path, bytes).unwrap();
+    let given = Given { net: Some("tiny".into()), ..Given::default() };
+    assert_eq!(open(&path, &given, Checks::All).unwrap().net.name(), "tiny");
+}
+
 const RECIPE: &str = "nothing in it says how it wants its images: they are prepared as the recipe of";
 
 #[test]

@@ -141,6 +141,11 @@ fn one_op(op: &str, inputs: &[&str], attributes: &[(&str, weights::onnx::Attribu
     }
 }
 
+/// 0, 1, 2, …
+fn ramp(count: usize) -> net::SharedTensor {
+    net::SharedTensor { shape: vec![count], values: std::sync::Arc::new((0..count).map(|i| i as f32).collect::<Vec<f32>>()) }
+}
+
 #[test]
 fn what_is_no_alexnet_is_refused_by_node_and_op() {
     use weights::onnx::Attribute::{Float, Int, Ints, Text};
@@ -214,6 +219,38 @@ fn what_is_no_alexnet_is_refused_by_node_and_op() {
     ));
     (other.graph.nodes[1].op, other.graph.nodes[1].inputs) = ("Mul".into(), vec!["y".into(), "half".into()]);
     assert!(said(&other).contains("reads maps of 3×65536×65536, where one row for each image is expected"));
+    // Weights that many layers share, and lengths that many nodes pass on.
+    let mut other = relu.clone();
+    let matrix = weights::onnx::Tensor::of_floats(&net::SharedTensor { shape: vec![48, 48], ..ramp(48 * 48) });
+    other.graph.initializers.push(("square".into(), matrix));
+    for place in 0..20 {
+        let mut gemm = relu.graph.nodes[2].clone();
+        gemm.name = format!("g{place}");
+        gemm.inputs = vec![if place == 0 { "row".into() } else { format!("g{}", place - 1) }, "square".into()];
+        gemm.outputs = vec![gemm.name.clone()];
+        other.graph.nodes.insert(2 + place, gemm);
+    }
+    other.graph.nodes[22].inputs[0] = "g19".into();
+    assert!(said(&other).contains("(Gemm) shares its weights with too many others"));
+    let mut other = one_op("Reshape", &["x", "lengths"], &[]);
+    let constant = weights::onnx::Node {
+        name: "the Constant".into(),
+        op: "Constant".into(),
+        outputs: vec!["lengths".into()],
+        attributes: vec![("value_ints".into(), Ints(vec![1; 65]))],
+        ..Default::default()
+    };
+    other.graph.nodes.insert(0, constant);
+    assert!(said(&other).contains("node `the Constant` (Constant) has more than 64 lengths"));
+    // A value for each pixel of a flattened convolution is no bias.
+    let mut other = one_op("Conv", &["x", "k"], &[("pads", weights::onnx::Attribute::Ints(vec![1; 4]))]);
+    let mut add = other.graph.nodes[1].clone();
+    (add.name, add.op, add.outputs[0]) = ("the Add".into(), "Add".into(), "sum".into());
+    add.inputs = vec!["row".into(), "pixels".into()];
+    other.graph.nodes.insert(2, add);
+    other.graph.nodes[3].inputs[0] = "sum".into();
+    other.graph.initializers.push(("pixels".into(), weights::onnx::Tensor::of_floats(&ramp(48))));
+    assert!(said(&other).contains("node `the Add` (Add) adds 48 values to a layer whose bias has 3"));
     // A matrix without elements claims rows for which nothing is allocated.
     let mut other = relu.clone();
     other.graph.nodes[2].inputs[1] = "nothing".into();

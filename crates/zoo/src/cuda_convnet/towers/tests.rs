@@ -359,6 +359,27 @@ fn fully_connected_layers_need_not_read_all() {
     }
 }
 
+/// A matrix that many layers share, or zeros for what many layers do not read, are no more than a few times what is there.
+#[test]
+fn weights_are_not_many_times_the_files() {
+    let chain: String = (1..100).map(|i| format!("f{i} fc f{} outputs=64\n", i - 1)).collect();
+    let text = format!("data data - maps=1 side=4\nc conv data filters=1\nf0 fc c outputs=64\n{chain}probs softmax f99");
+    let mut layers = defined(&text);
+    let shared = Arc::new(Tensor { shape: vec![64, 64], data: vec![0.0; 64 * 64] });
+    for layer in layers.iter_mut().filter(|layer| !layer.weights.is_empty()) {
+        if layer.weights[0].shape == [64, 64] {
+            layer.weights[0] = Arc::clone(&shared);
+        } else {
+            let shape = layer.weights[0].shape.clone();
+            layer.weights[0] = Arc::new(Tensor { data: vec![0.0; shape.iter().product()], shape });
+        }
+        let biases = if layer.kind == "conv" { 1 } else { 64 };
+        layer.biases = Some(Arc::new(Tensor { shape: vec![1, biases], data: vec![0.0; biases] }));
+    }
+    let error = merge(&layers).unwrap().params().unwrap_err();
+    assert_eq!(error, "its layers would have 405769 weights, of which the file holds 4361");
+}
+
 /// Ten thousand checkpoints whose numbers and names are others than they should be: an error, or a net, and never a panic.
 #[test]
 fn contradictions_are_errors() {
