@@ -107,7 +107,11 @@ impl Convert {
             return Err(exists.into());
         }
         outputs::check_place(&self.to)?;
-        let model = zoo::open(&self.from, &self.about.given(), Checks::Inference)?;
+        let mut model = zoo::open(&self.from, &self.about.given(), Checks::Inference)?;
+        if model.card.revision.is_empty() {
+            // What another program wrote is imported by this one.
+            model.card.revision = env!("ALEXNET_REVISION").into();
+        }
         let stop = interrupt::flag("nothing is left behind")?;
         let changes = self.write(&model, form)?;
         let compared = self.compare(&model, common, &stop);

@@ -145,7 +145,16 @@ fn what_cannot_be_meant_is_refused_and_nothing_is_written() {
     fails("run", "x.pth", &["--names", "torchvision"], 1, &["it has 4 parameters, torchvision's alexnet has 16"]);
     fails("nothing.pth", "x.onnx", &[], 1, &["cannot read `nothing.pth`", "hint: check the path"]);
     fails("photos", "x.onnx", &[], 1, &["photos", "hint: give the directory that `alexnet train` named"]);
-    fails("image.bin", "x.onnx", &[], 1, &["`image.bin` is of no known format: known are PyTorch", "hint: give a run directory"]);
+    fails(
+        "image.bin",
+        "x.onnx",
+        &[],
+        1,
+        &[
+            "`image.bin` is of no known format: known are safetensors, PyTorch, cuda-convnet, Caffe, ONNX",
+            "hint: give a run directory",
+        ],
+    );
     fails("run", "x.pth", &["--classes", "four.txt"], 2, &["--classes: `run` is a checkpoint", "says this itself"]);
     fails(file, "x.pth", &["--classes", "four.txt"], 2, &["`four.txt` names 4 classes, the net tells 3 apart"]);
     fails(file, "x.pth", &["--classes", "five.txt"], 1, &["cannot read `five.txt`"]);
@@ -269,7 +278,7 @@ fn what_holds_no_net_says_why() {
     };
     for (file, said) in [
         ("empty.pth", "`empty.pth` is of no known format: it is empty"),
-        ("text.pth", "`text.pth` is of no known format: known are PyTorch"),
+        ("text.pth", "`text.pth` is of no known format: known are safetensors, PyTorch, cuda-convnet, Caffe, ONNX"),
         ("image.onnx", "`image.onnx` is of no known format"),
         ("language.safetensors", "no preset has a parameter of any of its tensors' names:\n  `"),
         ("short.safetensors", "`short.safetensors` is not a usable safetensors file"),
