@@ -1,10 +1,14 @@
 //! Floating-point numbers as they lie in files, little-endian, and as f32.
 
+use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Mapped;
 use crate::map::as_f32;
+
+/// Values converted at a time, so that a write needs no second copy of a tensor.
+pub(crate) const CHUNK: usize = 1 << 14;
 
 /// Values that several may read.
 pub(crate) type Shared = Arc<dyn AsRef<[f32]> + Send + Sync>;
@@ -73,6 +77,17 @@ impl AsRef<[f32]> for Part {
         // The range was found readable when the part was made, and a map never moves.
         as_f32(&self.file.bytes()[self.range.clone()]).unwrap_or_default()
     }
+}
+
+/// Writes values as little-endian f32, a chunk at a time.
+pub(crate) fn write_values(writer: &mut dyn Write, values: &[f32]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4 * CHUNK.min(values.len()));
+    for values in values.chunks(CHUNK) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        writer.write_all(&bytes)?;
+    }
+    Ok(())
 }
 
 fn of_bf16(bits: u16) -> f32 {

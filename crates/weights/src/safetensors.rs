@@ -12,7 +12,7 @@ use std::sync::Arc;
 use net::{ParamSet, SharedTensor, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use crate::floats::Float;
+use crate::floats::{CHUNK, Float, write_values};
 use crate::{Error, Foreign, Mapped, Result};
 
 /// Tensors with their names, in the file's order, and the header's free text.
@@ -25,8 +25,6 @@ pub type SharedContents = Vec<(String, SharedTensor)>;
 const LONGEST_HEADER: u64 = 100_000_000;
 /// The header's key for free text.
 pub(crate) const METADATA: &str = "__metadata__";
-/// Values converted at a time, so that a write needs no second copy of a tensor.
-const CHUNK: usize = 1 << 14;
 
 /// Reads every tensor of a file, which must all be f32.
 ///
@@ -226,17 +224,6 @@ pub fn write_parts(writer: &mut dyn Write, tensors: &[Part], metadata: &BTreeMap
     writer.write_all(&(text.len() as u64).to_le_bytes())?;
     writer.write_all(&text)?;
     tensors.iter().try_for_each(|(_, _, data)| write_values(writer, data))
-}
-
-/// Writes values as little-endian f32, a chunk at a time.
-pub(crate) fn write_values(writer: &mut dyn Write, values: &[f32]) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(4 * CHUNK.min(values.len()));
-    for values in values.chunks(CHUNK) {
-        bytes.clear();
-        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        writer.write_all(&bytes)?;
-    }
-    Ok(())
 }
 
 /// The tensors of a parameter set, for writing.

@@ -30,12 +30,7 @@ pub(crate) fn read(file: &Arc<Mapped>, given: &Given) -> Result<Foreign> {
     let checkpoint = cuda_convnet::read(file)?;
     let merged = towers::merge(&checkpoint.layers).map_err(unknown)?;
     let net = identify::by_ops(merged.input, merged.ops(), given.net.as_deref())?;
-    if let Some(named) = given.net.as_deref().filter(|named| *named != net.name()) {
-        // Says so where there is no such preset at all.
-        Net::preset(named)?;
-        let message = format!("`{}` has the layers of `{}`, not of `{named}`", file.path().display(), net.name());
-        return Err(Error::Given { option: "--preset", message });
-    }
+    given.check_net(&net, |name| format!("`{}` has the layers of `{}`, not of `{name}`", file.path().display(), net.name()))?;
     // Ops with parameters are the same in the same order, whichever net it is.
     let names = net.params().iter().map(|param| (param.name.clone(), param.shape.clone()));
     let weights = names.zip(merged.params().map_err(unknown)?);

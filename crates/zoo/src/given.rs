@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use net::Net;
+
 use crate::{Error, Result};
 
 /// What the user says about a file: everything that a foreign format leaves open.
@@ -16,6 +18,14 @@ pub struct Given {
 }
 
 impl Given {
+    /// A file that says which net it holds must not be called another one; `message` says what it holds beside that name.
+    pub(crate) fn check_net(&self, net: &Net, message: impl FnOnce(&str) -> String) -> Result<()> {
+        let Some(name) = self.net.as_deref().filter(|name| *name != net.name()) else { return Ok(()) };
+        // Says so where there is no such preset at all.
+        Net::preset(name)?;
+        Err(Error::Given { option: "--preset", message: message(name) })
+    }
+
     /// A checkpoint says all of this itself.
     pub(crate) fn refuse_for_checkpoints(&self, path: &Path) -> Result<()> {
         let options = [("--preset", self.net.is_some()), ("--mean", self.mean.is_some()), ("--classes", self.classes.is_some())];

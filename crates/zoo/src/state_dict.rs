@@ -100,12 +100,7 @@ fn of_card(
     statistics: Vec<(String, Tensor)>,
     given: &Given,
 ) -> Result<Foreign> {
-    if let Some(name) = given.net.as_deref().filter(|name| *name != net.name()) {
-        // Says so where there is no such preset at all.
-        Net::preset(name)?;
-        let message = format!("the card in `{}` is of `{}`, not of `{name}`", path.display(), net.name());
-        return Err(Error::Given { option: "--preset", message });
-    }
+    given.check_net(&net, |name| format!("the card in `{}` is of `{}`, not of `{name}`", path.display(), net.name()))?;
     let mut held: HashMap<String, SharedTensor> = tensors.into_iter().collect();
     let mut weights = Vec::new();
     for (index, param) in net.params().iter().enumerate() {

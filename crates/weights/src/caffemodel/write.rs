@@ -8,10 +8,8 @@ use net::SharedTensor;
 use super::settings::{field_of, write as settings, write_shape};
 use super::{Contents, EXTRA, Layer, Rule, TEXT, Transform};
 use crate::Result;
+use crate::floats::write_values;
 use crate::protobuf::Writer;
-
-/// Values converted at a time.
-const CHUNK: usize = 1 << 14;
 
 /// Writes a `NetParameter` in the newest generation's form, whole or not at all (see [`crate::replace`]).
 ///
@@ -93,16 +91,6 @@ fn blob_head(number: u32, tensor: &SharedTensor) -> Vec<u8> {
     let mut all = Writer::new();
     all.head(number, inner.len() + bytes);
     [all.into_bytes(), inner].concat()
-}
-
-fn write_values(out: &mut dyn Write, values: &[f32]) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(4 * CHUNK.min(values.len()));
-    for chunk in values.chunks(CHUNK) {
-        bytes.clear();
-        bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
-        out.write_all(&bytes)?;
-    }
-    Ok(())
 }
 
 fn layer_head(layer: &Layer) -> Writer {

@@ -4,15 +4,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{Attribute, Dim, ElementType, Graph, Model, Node, Tensor, ValueInfo};
-use crate::Result;
 use crate::protobuf::Writer;
+use crate::{Result, floats};
 
 /// Where values begin, so that readers find them where they lie: a multiple of this.
 const ALIGNMENT: usize = 4;
 /// Protocol buffers end here.
 const MOST_BYTES: usize = i32::MAX as usize;
-/// Values converted at a time.
-const CHUNK: usize = 1 << 14;
 
 /// Writes a model, whole or not at all (see [`crate::replace`]): the same bytes for the same content. Values of constants begin
 /// at multiples of four bytes.
@@ -188,11 +186,5 @@ fn write_values(out: &mut dyn Write, tensor: &Tensor) -> io::Result<()> {
     if tensor.element == ElementType::I64 {
         return tensor.ints().map_err(unread)?.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()));
     }
-    let mut bytes = Vec::with_capacity(4 * CHUNK);
-    for values in tensor.floats().map_err(unread)?.data().chunks(CHUNK) {
-        bytes.clear();
-        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        out.write_all(&bytes)?;
-    }
-    Ok(())
+    floats::write_values(out, tensor.floats().map_err(unread)?.data())
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::pack::Packer;
-use crate::safetensors::{Part, write_values};
+use crate::floats::write_values;
+use crate::safetensors::Part;
 
 /// The archive's name, before each record's.
 const NAME: &str = "alexnet";

@@ -89,9 +89,7 @@ fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> 
     if !matches!(net.input().c, 1 | 3) {
         return Err(unknown(path, format!("it reads {} maps, which is neither grey nor colour", net.input().c)));
     }
-    if let Some(name) = preferred {
-        refuse_another(path, &net, name)?;
-    }
+    given.check_net(&net, |name| another(path, &net, name))?;
     let weights =
         weights_of(&net, steps).map_err(|(name, message)| unknown(path, format!("layer `{}`: {message}", shown(&name))))?;
     let preprocessing = preprocessing(&net, &chain.transform, &mut notes)?;
@@ -99,15 +97,12 @@ fn by_layers(path: &Path, contents: Contents, given: &Given) -> Result<Foreign> 
     Ok(foreign(net, weights, Some(preprocessing), notes))
 }
 
-/// The user's word must not contradict what the layers say.
-fn refuse_another(path: &Path, net: &Net, name: &str) -> Result<()> {
-    Net::preset(name)?;
-    let message = match net.name() {
-        found if found == name => return Ok(()),
+/// That the layers are not those of the preset that the user names.
+fn another(path: &Path, net: &Net, name: &str) -> String {
+    match net.name() {
         "imported" => format!("the layers of `{}` are not those of `{name}`, nor of any other preset", path.display()),
         found => format!("the layers of `{}` are those of `{found}`, not of `{name}`", path.display()),
-    };
-    Err(Error::Given { option: "--preset", message })
+    }
 }
 
 fn foreign(net: Net, weights: Vec<(String, SharedTensor)>, preprocessing: Option<Preprocessing>, notes: Vec<String>) -> Foreign {
@@ -255,9 +250,7 @@ fn preset_by_order(layers: &[Layer]) -> Option<&'static str> {
 /// A file that this program wrote: the card says which net it is, the layers have its names.
 fn own(path: &Path, text: &str, contents: Contents, given: &Given) -> Result<Foreign> {
     let (card, net) = Card::from_json(text).map_err(|message| unknown(path, message))?;
-    if let Some(name) = &given.net {
-        refuse_another(path, &net, name)?;
-    }
+    given.check_net(&net, |name| another(path, &net, name))?;
     let mut weights = Vec::new();
     for index in 0..net.layers().len() {
         let Some((weight, bias)) = net.params_of(index) else { continue };

@@ -79,11 +79,7 @@ fn name_of_line(line: &str) -> String {
 
 /// Checks that a file holds the preset that the user says it holds.
 fn check_given(given: &Given, path: &Path, net: &Net) -> Result<()> {
-    let Some(name) = given.net.as_deref().filter(|name| *name != net.name()) else { return Ok(()) };
-    // Says so where there is no such preset at all.
-    Net::preset(name)?;
-    let message = format!("the graph of `{}` computes `{}`, not `{name}`", shown(path), net.name());
-    Err(Error::Given { option: "--preset", message })
+    given.check_net(net, |name| format!("the graph of `{}` computes `{}`, not `{name}`", shown(path), net.name()))
 }
 
 /// Whether PyTorch wrote a model.
