@@ -1,0 +1,47 @@
+//! What kernels are called with: one structure each, written once, for both sides.
+//!
+//! [`args!`] makes of each structure the Rust type whose bytes cross over and the text of the C structure that reads them, so
+//! the two cannot differ. [`header`] is the file `args.cuh` that kernels include.
+
+mod macros;
+
+use macros::args;
+pub(crate) use macros::{Bytes, CType, Elems, Floats, Ptr, Struct, Uints};
+
+args! {
+    /// What a pass depends on besides pixels and parameters: [`net::StepInfo`], on the device, so that a recorded step needs no
+    /// other arguments.
+    pub(crate) struct Step {
+        seed: u64,
+        /// The number of the training step.
+        step: u32,
+        /// Where the batch's first image stands in the step's mini-batch; gradients are added to where it is not 0.
+        first_image: u32,
+        /// Images of the whole step.
+        step_images: u32,
+        /// Images of this batch, the `n` of every kernel.
+        images: u32,
+        /// What the loss's gradient is multiplied by, against underflow in f16; 1 elsewhere.
+        loss_scale: f32,
+        reserved: u32,
+    }
+}
+
+/// The text of `args.cuh`.
+pub(crate) fn header() -> String {
+    let structs = [Step::C];
+    let structs: Vec<String> = structs.iter().map(|write| write()).collect();
+    format!("// Written by the program: crates/cuda/src/args.\n#pragma once\n#include \"device.cuh\"\n\n{}", structs.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_structure_reads_alike_in_both_languages() {
+        let text = header();
+        assert!(text.contains("struct Step {\n    u64 seed;\n    u32 step;\n    u32 first_image;\n"), "{text}");
+        assert!(text.contains("static_assert(sizeof(Step) == 32, \"Step\");"), "{text}");
+    }
+}
