@@ -70,7 +70,7 @@ c_types! {
     Elems = "elem*", Floats = "float*", Uints = "u32*", Bytes = "u8*", Ptr<super::Step> = "const Step*",
 }
 
-/// Declares structures of [`CType`] fields. There may be no padding: fields of 8 bytes come first, and the size is a multiple of 8
+/// Declares structures of [`CType`] fields, which structures declared before may be. There may be no padding: fields of 8 bytes come first, and the size is a multiple of 8
 /// where there are any.
 macro_rules! args {
     ($($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty),+ $(,)? })+) => { $(
@@ -81,6 +81,18 @@ macro_rules! args {
 
         // No padding: every byte is written, and a kernel reads what was written.
         const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())+);
+
+        impl $crate::args::CType for $name {
+            const NAME: &'static str = stringify!($name);
+        }
+
+        impl $crate::args::macros::ToBytes for $name {
+            type Bytes = Vec<u8>;
+
+            fn to_bytes(self) -> Vec<u8> {
+                $crate::args::Struct::bytes(&self)
+            }
+        }
 
         impl $crate::args::Struct for $name {
             const C: fn() -> String = || {
