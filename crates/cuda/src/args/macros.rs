@@ -66,7 +66,7 @@ macro_rules! c_types {
 }
 
 c_types! {
-    u64 = "u64", u32 = "u32", i32 = "i32", f32 = "float",
+    u64 = "u64", u32 = "u32", i32 = "int", f32 = "float",
     Elems = "elem*", Floats = "float*", Uints = "u32*", Bytes = "u8*", Ptr<super::Step> = "const Step*",
 }
 

@@ -4,9 +4,11 @@
 //! the two cannot differ. [`header`] is the file `args.cuh` that kernels include.
 
 mod macros;
+mod products;
 
 use macros::args;
 pub(crate) use macros::{Bytes, CType, Elems, Floats, Ptr, Struct, Uints};
+pub(crate) use products::{Conv, Divisor};
 
 args! {
     /// What a pass depends on besides pixels and parameters: [`net::StepInfo`], on the device, so that a recorded step needs no
@@ -29,7 +31,7 @@ args! {
 
 /// The text of `args.cuh`.
 pub(crate) fn header() -> String {
-    let structs = [Step::C];
+    let structs = [Step::C, Divisor::C, Conv::C];
     let structs: Vec<String> = structs.iter().map(|write| write()).collect();
     format!("// Written by the program: crates/cuda/src/args.\n#pragma once\n#include \"device.cuh\"\n\n{}", structs.join("\n"))
 }
