@@ -3,7 +3,7 @@
 //! [`args!`] makes of each structure the Rust type whose bytes cross over and the text of the C structure that reads them, so
 //! the two cannot differ. [`header`] is the file `args.cuh` that kernels include.
 
-mod macros;
+pub(crate) mod macros;
 mod products;
 
 use macros::args;
