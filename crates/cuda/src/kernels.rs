@@ -53,9 +53,7 @@ impl Element {
     pub(crate) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
         let halves = bytes.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
         match self {
-            Element::F32 | Element::Tf32 => {
-                bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect()
-            }
+            Element::F32 | Element::Tf32 => bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect(),
             Element::Bf16 => halves.map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
             Element::F16 => halves.map(f16_to_f32).collect(),
         }

@@ -7,3 +7,5 @@
 mod args;
 mod driver;
 mod kernels;
+mod launches;
+mod plan;
