@@ -1,21 +1,46 @@
-//! The kernels' sources, which are part of the program: they are compiled for the GPU that is found.
+//! The kernels: their sources, which are part of the program and compiled for the GPU that is found, and how each is launched. What
+//! `kernels/<name>.cu` computes, `src/kernels/<name>.rs` asks for.
+
+pub(crate) mod bias;
+pub(crate) mod dropout;
+pub(crate) mod input;
+pub(crate) mod lrn;
+pub(crate) mod parameters;
+pub(crate) mod pass;
+pub(crate) mod pointwise;
+pub(crate) mod pool;
+pub(crate) mod softmax;
 
 use crate::args;
 
 /// What kernels may include, by name.
-pub(crate) const HEADERS: [(&str, &str); 5] = [
+pub(crate) const HEADERS: [(&str, &str); 9] = [
     ("device.cuh", include_str!("../kernels/device.cuh")),
     ("product.cuh", include_str!("../kernels/product.cuh")),
     ("product_16.cuh", include_str!("../kernels/product_16.cuh")),
     ("product_f32.cuh", include_str!("../kernels/product_f32.cuh")),
     ("conv.cuh", include_str!("../kernels/conv.cuh")),
+    ("parameters.cuh", include_str!("../kernels/parameters.cuh")),
+    ("philox.cuh", include_str!("../kernels/philox.cuh")),
+    ("power.cuh", include_str!("../kernels/power.cuh")),
+    ("vectors.cuh", include_str!("../kernels/vectors.cuh")),
 ];
 
 /// What is compiled, each by itself.
-pub(crate) const SOURCES: [(&str, &str); 3] = [
+pub(crate) const SOURCES: [(&str, &str); 13] = [
     ("conv_forward.cu", include_str!("../kernels/conv_forward.cu")),
     ("conv_data.cu", include_str!("../kernels/conv_data.cu")),
     ("conv_weight.cu", include_str!("../kernels/conv_weight.cu")),
+    ("bias.cu", include_str!("../kernels/bias.cu")),
+    ("check.cu", include_str!("../kernels/check.cu")),
+    ("dropout.cu", include_str!("../kernels/dropout.cu")),
+    ("input.cu", include_str!("../kernels/input.cu")),
+    ("lrn.cu", include_str!("../kernels/lrn.cu")),
+    ("lrn_within.cu", include_str!("../kernels/lrn_within.cu")),
+    ("pointwise.cu", include_str!("../kernels/pointwise.cu")),
+    ("pool.cu", include_str!("../kernels/pool.cu")),
+    ("softmax.cu", include_str!("../kernels/softmax.cu")),
+    ("update.cu", include_str!("../kernels/update.cu")),
 ];
 
 /// The type of the values between layers, which kernels are compiled for.
@@ -37,6 +62,11 @@ impl Element {
             Element::Bf16 => &[("ELEM", "1")],
             Element::F16 => &[("ELEM", "2")],
         }
+    }
+
+    /// Values that 16 bytes hold: `VEC` of kernels.
+    pub(crate) fn vector(self) -> usize {
+        16 / self.size()
     }
 
     /// Bytes of one.
