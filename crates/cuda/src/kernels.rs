@@ -1,21 +1,49 @@
-//! The kernels' sources, which are part of the program: they are compiled for the GPU that is found.
+//! The kernels: their sources, which are part of the program and compiled for the GPU that is found, and how each is launched. What
+//! `kernels/<name>.cu` computes, `src/kernels/<name>.rs` asks for.
+
+pub(crate) mod bias;
+pub(crate) mod dropout;
+pub(crate) mod input;
+pub(crate) mod lrn;
+pub(crate) mod parameters;
+pub(crate) mod pass;
+pub(crate) mod pointwise;
+pub(crate) mod pool;
+pub(crate) mod products;
+#[cfg(test)]
+mod products_tests;
+pub(crate) mod softmax;
 
 use crate::args;
 
 /// What kernels may include, by name.
-pub(crate) const HEADERS: [(&str, &str); 5] = [
+pub(crate) const HEADERS: [(&str, &str); 9] = [
     ("device.cuh", include_str!("../kernels/device.cuh")),
     ("product.cuh", include_str!("../kernels/product.cuh")),
     ("product_16.cuh", include_str!("../kernels/product_16.cuh")),
     ("product_f32.cuh", include_str!("../kernels/product_f32.cuh")),
     ("conv.cuh", include_str!("../kernels/conv.cuh")),
+    ("parameters.cuh", include_str!("../kernels/parameters.cuh")),
+    ("philox.cuh", include_str!("../kernels/philox.cuh")),
+    ("power.cuh", include_str!("../kernels/power.cuh")),
+    ("vectors.cuh", include_str!("../kernels/vectors.cuh")),
 ];
 
 /// What is compiled, each by itself.
-pub(crate) const SOURCES: [(&str, &str); 3] = [
+pub(crate) const SOURCES: [(&str, &str); 13] = [
     ("conv_forward.cu", include_str!("../kernels/conv_forward.cu")),
     ("conv_data.cu", include_str!("../kernels/conv_data.cu")),
     ("conv_weight.cu", include_str!("../kernels/conv_weight.cu")),
+    ("bias.cu", include_str!("../kernels/bias.cu")),
+    ("check.cu", include_str!("../kernels/check.cu")),
+    ("dropout.cu", include_str!("../kernels/dropout.cu")),
+    ("input.cu", include_str!("../kernels/input.cu")),
+    ("lrn.cu", include_str!("../kernels/lrn.cu")),
+    ("lrn_within.cu", include_str!("../kernels/lrn_within.cu")),
+    ("pointwise.cu", include_str!("../kernels/pointwise.cu")),
+    ("pool.cu", include_str!("../kernels/pool.cu")),
+    ("softmax.cu", include_str!("../kernels/softmax.cu")),
+    ("update.cu", include_str!("../kernels/update.cu")),
 ];
 
 /// The type of the values between layers, which kernels are compiled for.
@@ -26,6 +54,15 @@ pub(crate) enum Element {
     Tf32,
     Bf16,
     F16,
+}
+
+impl From<net::Precision> for Element {
+    fn from(precision: net::Precision) -> Element {
+        match precision {
+            net::Precision::F32 => Element::F32,
+            net::Precision::Bf16 => Element::Bf16,
+        }
+    }
 }
 
 impl Element {
@@ -39,6 +76,11 @@ impl Element {
         }
     }
 
+    /// Values that 16 bytes hold: `VEC` of kernels.
+    pub(crate) fn vector(self) -> usize {
+        16 / self.size()
+    }
+
     /// Bytes of one.
     pub(crate) fn size(self) -> usize {
         match self {
@@ -46,9 +88,7 @@ impl Element {
             Element::Bf16 | Element::F16 => 2,
         }
     }
-}
 
-impl Element {
     /// Values as the device has them, in f32; exact.
     pub(crate) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
         let halves = bytes.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
@@ -58,11 +98,16 @@ impl Element {
             Element::F16 => halves.map(f16_to_f32).collect(),
         }
     }
+}
 
-    /// Values of 16 bytes.
-    pub(crate) fn vec(self) -> usize {
-        16 / self.size()
-    }
+/// The source that has a kernel.
+///
+/// # Panics
+/// Where none has.
+pub(crate) fn source_of(kernel: &str) -> &'static str {
+    let declared = format!("KERNEL({kernel},");
+    let found = SOURCES.iter().find(|(_, text)| text.contains(&declared));
+    found.unwrap_or_else(|| panic!("no source has the kernel `{kernel}`")).0
 }
 
 /// Every file that a compiler needs beside a source, `args.cuh` included.

@@ -6,6 +6,10 @@
 
 mod args;
 mod driver;
+#[cfg(feature = "emulator")]
+pub mod emulator;
+mod executor;
 mod kernels;
-mod launches;
 mod plan;
+
+pub use executor::Cuda;

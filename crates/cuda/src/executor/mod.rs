@@ -66,7 +66,7 @@ enum Work {
 impl Work {
     /// Makes a recording of the launches, or leaves them as they are.
     fn new(driver: &mut dyn Driver, launches: Vec<Launch>, record: bool) -> Result<Work> {
-        if !record {
+        if !record || launches.is_empty() {
             return Ok(Work::Launches(launches));
         }
         driver.begin_recording()?;
@@ -81,6 +81,14 @@ impl Work {
             Work::Recorded(recording) => driver.replay(*recording),
         }
     }
+}
+
+/// The position of a layer.
+pub(crate) fn layer_index(net: &Net, layer: &str) -> Result<usize> {
+    net.layer_index(layer).ok_or_else(|| {
+        let known: Vec<&str> = net.layers().iter().map(|layer| layer.name.as_str()).collect();
+        fault(format!("no layer is called `{layer}`; there are {}", known.join(", ")))
+    })
 }
 
 /// Bytes of device memory for a plan, and what the executor needs beside it.
@@ -100,15 +108,16 @@ impl Cuda {
         let hyper = HyperTable::new(device, &plan)?;
         let stages = [Stage::new(device, &plan)?, Stage::new(device, &plan)?];
         let program = Program::new(device, &plan, base, hyper.at)?;
+        let refresh = program.refresh();
+        program.compile(device, &stages[0])?;
+        let learns = plan.mode == Mode::Train;
+        let none = Vec::new;
         let mut passes = Vec::with_capacity(STAGES);
         for stage in &stages {
-            let train = if plan.mode == Mode::Train { program.train(stage) } else { Vec::new() };
-            let train = Work::new(device, train, record && plan.mode == Mode::Train)?;
+            let train = Work::new(device, if learns { program.train(stage) } else { none() }, record)?;
             passes.push(Passes { train, test: Work::new(device, program.test(stage), record)? });
         }
-        let update = if plan.mode == Mode::Train { program.update() } else { Vec::new() };
-        let update = Work::new(device, update, record && plan.mode == Mode::Train)?;
-        let refresh = program.refresh();
+        let update = Work::new(device, if learns { program.update() } else { none() }, record)?;
         let results = Results::new(device)?;
         let values = plan.capacity * plan.net.classes();
         let probabilities = (device.pinned(values * size_of::<f32>())?, device.event()?);
@@ -312,8 +321,7 @@ impl Executor for Cuda {
         self.values_of(Kind::Gradients)?;
         self.check_finite()?;
         let scale = loss_scale(self.plan.element);
-        let step =
-            Step { seed: 0, step: 0, first_image: 0, step_images: 1, images: 0, loss_scale: scale, reserved: 0 };
+        let step = Step { seed: 0, step: 0, first_image: 0, step_images: 1, images: 0, loss_scale: scale, reserved: 0 };
         let driver = self.driver.as_mut();
         self.hyper.set(driver, hyper, &step.bytes())?;
         self.update.run(driver)?;
@@ -341,7 +349,7 @@ impl Executor for Cuda {
     }
 
     fn activation(&mut self, layer: &str) -> Result<Tensor> {
-        let index = crate::layer_index(&self.plan.net, layer)?;
+        let index = layer_index(&self.plan.net, layer)?;
         let shape = self.plan.net.output_of(index);
         if self.images == 0 {
             return Err(fault("no batch has been run"));

@@ -14,7 +14,9 @@ use net::{Mode, Net, Op, Result, Shape, Ties};
 
 use crate::driver::fault;
 use crate::kernels::Element;
-use crate::launches::Product;
+use crate::kernels::bias;
+use crate::kernels::pass::Pass;
+use crate::kernels::products::Product;
 
 /// Buffers begin at multiples of this many bytes.
 pub(crate) const ALIGN: usize = 256;
@@ -36,10 +38,10 @@ pub(crate) struct Plan {
     pub(crate) pixels: PixelPlan,
     pub(crate) layers: Vec<LayerPlan>,
     pub(crate) parameters: Parameters,
-    /// f32 logits `[n, classes]`, probabilities, and each image's loss.
+    /// f32 logits `[n, classes]`, probabilities, and each image's loss and hit.
     pub(crate) logits: Buffer,
     pub(crate) probabilities: Buffer,
-    pub(crate) scores: Buffer,
+    pub(crate) scores: (Buffer, Buffer),
     /// What one pass says of its loss.
     pub(crate) result: Buffer,
     /// Whether all gradients are finite, where the update asks.
@@ -86,6 +88,8 @@ pub(crate) struct LayerPlan {
     pub(crate) relu: bool,
     /// Whether the output is there, as the layer wrote it, after the pass.
     pub(crate) kept: bool,
+    /// Whether the backward pass is also that of the rectifier before.
+    pub(crate) rectified: bool,
     /// Positions of weight and bias among the net's parameters.
     pub(crate) params: Option<(usize, usize)>,
     pub(crate) product: Option<Product>,
@@ -144,6 +148,16 @@ impl Request<'_> {
     }
 }
 
+impl LayerPlan {
+    /// The rows that the bias's gradient sums: of a local layer every position has a bias of its own, in the order of its output.
+    pub(crate) fn bias_rows(&self) -> bias::Rows {
+        match self.op {
+            Op::Local(_) => bias::Rows { k: self.output.len(), plane: 1 },
+            _ => bias::Rows { k: self.output.c, plane: self.output.plane() },
+        }
+    }
+}
+
 impl Plan {
     /// # Errors
     /// Where the batch or a layer is larger than kernels can count.
@@ -158,7 +172,7 @@ impl Plan {
         let classes = capacity * net.classes();
         let logits = needs.buffer(classes * F32, 0, end);
         let probabilities = needs.buffer(classes * F32, request.layers() - 1, end);
-        let scores = needs.buffer(capacity * 16, 0, end);
+        let scores = (needs.buffer(capacity * 8, 0, end), needs.buffer(capacity * 4, 0, end));
         let result = needs.buffer(ALIGN, 0, end);
         let finite = needs.buffer(ALIGN, 0, end);
         let scratch = needs.buffer(scratch_bytes(request, &layers), request.layers(), end);
@@ -186,8 +200,8 @@ impl Plan {
 
     /// Whether the layer before the last writes logits, in f32; else they are made of its output.
     pub(crate) fn has_logits(&self) -> bool {
-        let before = &self.layers[self.layers.len() - 2];
-        before.product.is_some() && before.output.plane() == 1 && !before.relu
+        let before = self.layers.len().checked_sub(2).and_then(|before| self.layers.get(before));
+        before.is_some_and(|before| before.product.is_some() && before.output.plane() == 1)
     }
 
     /// Where a buffer lies.
@@ -215,7 +229,7 @@ fn plan_pixels(request: &Request<'_>, needs: &mut Needs) -> PixelPlan {
     let folded = first_window(net).map(|(fold, (r, s))| {
         let Op::Conv(conv) = &net.layers()[0].op else { unreachable!("only a convolution has such a window") };
         let output = net.output_of(0);
-        let c = (input.c * fold * fold).next_multiple_of(request.element.vec());
+        let c = (input.c * fold * fold).next_multiple_of(request.element.vector());
         (Shape { c, h: output.h + r - 1, w: output.w + s - 1 }, fold, conv.padding.top, conv.padding.left)
     });
     let (shape, fold, top, left) = folded.unwrap_or((input, 1, 0, 0));
@@ -249,19 +263,22 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
         let pointwise = matches!(layer.op, Op::Relu | Op::Tanh | Op::Dropout(_));
         let overwrites = before.as_ref().is_some_and(|before| !needs_its_output(&before.op));
         let in_place = fused || (pointwise && !looked_at && overwrites);
+        let rectified =
+            matches!(layer.op, Op::Lrn(_) | Op::MaxPool(_)) && before.as_ref().is_some_and(|before| before.op == Op::Relu);
         if let Some(before) = before {
             before.relu |= fused;
             before.kept &= !in_place;
         }
         // Logits and probabilities are f32 and have buffers of their own.
-        let y = if in_place || layer.op == Op::Softmax { x } else { needs.buffer(request.activation_bytes(output), index, index) };
+        let y =
+            if in_place || layer.op == Op::Softmax { x } else { needs.buffer(request.activation_bytes(output), index, index) };
         needs.keep_until(x, index);
         needs.keep_until(y, request.last_use(index));
         let train = request.mode == Mode::Train;
         let argmax = match &layer.op {
             Op::MaxPool(pool) if train && pool.ties == Ties::First => {
-                let window = if pool.kernel.r * pool.kernel.s > 255 { 2 } else { 1 };
-                Some(needs.buffer(request.capacity * output.len() * window, index, request.backward_at(index)))
+                let bytes = crate::kernels::pool::arg_bytes(pool.kernel);
+                Some(needs.buffer(request.capacity * output.len() * bytes, index, request.backward_at(index)))
             }
             _ => None,
         };
@@ -282,6 +299,7 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
             fused,
             relu: false,
             kept,
+            rectified,
             params: net.params_of(index),
             product,
             argmax,
@@ -292,12 +310,7 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
 
 /// Gradients by activations: one by every layer's output from the last to the first that learns; one buffer where a layer works on
 /// it in place. Returns the buffer of the gradient by the pixels, where that is asked for.
-fn plan_gradients(
-    request: &Request<'_>,
-    needs: &mut Needs,
-    layers: &mut [LayerPlan],
-    pixels: &mut PixelPlan,
-) -> Option<Buffer> {
+fn plan_gradients(request: &Request<'_>, needs: &mut Needs, layers: &mut [LayerPlan], pixels: &mut PixelPlan) -> Option<Buffer> {
     if request.mode != Mode::Train {
         return None;
     }
@@ -337,7 +350,8 @@ fn plan_gradients(
 fn scratch_bytes(request: &Request<'_>, layers: &[LayerPlan]) -> usize {
     let one = |layer: &LayerPlan| {
         let weights = layer.product.as_ref().map_or(0, |product| product.partials().0);
-        let biases = crate::launches::bias_partials(request.capacity, layer.output);
+        let pass = Pass { element: request.element, capacity: request.capacity, step: crate::args::Ptr::NULL };
+        let biases = layer.bias_rows().partials_len(&pass);
         weights.max(biases) * F32
     };
     if request.mode == Mode::Train { layers.iter().filter(|layer| layer.params.is_some()).map(one).max().unwrap_or(0) } else { 0 }
@@ -348,7 +362,10 @@ fn check_sizes(request: &Request<'_>, layers: &[LayerPlan]) -> Result<()> {
         let most = layer.input.plane().max(layer.output.plane());
         if request.capacity.saturating_mul(most) > MOST_PIXELS {
             let fits = MOST_PIXELS / most;
-            return Err(fault(format!("a batch of {} images is too large for `{}`: {fits} are the most", request.capacity, layer.name)));
+            return Err(fault(format!(
+                "a batch of {} images is too large for `{}`: {fits} are the most",
+                request.capacity, layer.name
+            )));
         }
         if matches!(layer.op, Op::Local(_)) && most > MOST_BLOCKS {
             return Err(fault(format!("`{}` has {most} positions, a local layer may have {MOST_BLOCKS}", layer.name)));

@@ -65,7 +65,12 @@ impl fmt::Display for Plan {
             Element::F16 => "f16",
         };
         let (net, capacity, mode) = (&self.net, self.capacity, self.mode);
-        writeln!(f, "net {}, {capacity} images, {mode:?}, cuda, {precision}, arena {:.1} MiB", net.name(), mebibytes(self.bytes))?;
+        writeln!(
+            f,
+            "net {}, {capacity} images, {mode:?}, cuda, {precision}, arena {:.1} MiB",
+            net.name(),
+            mebibytes(self.bytes)
+        )?;
         writeln!(
             f,
             "{:<10} {:<11} {:<8} {:<25} {:>12} {:>10}  why",

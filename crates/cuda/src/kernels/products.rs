@@ -2,9 +2,9 @@
 
 use net::{Op, Shape};
 
+use super::Element;
 use crate::args::{Bytes, Conv, Divisor, Elems, Floats, Ptr, Step, Struct};
 use crate::driver::Launch;
-use crate::kernels::Element;
 
 /// Blocks that keep a large GPU busy. Parts of a sum are cut by it, whatever GPU there is, so that the bits are the same on each.
 const BUSY: usize = 264;
@@ -31,7 +31,7 @@ const SMALL: Tile = Tile { name: "64x64", m: 64, n: 64, threads: 128, speed: 0.7
 impl Tile {
     /// Bytes of shared memory, as `product_shared` of the kernels counts them.
     fn shared(&self, element: Element) -> usize {
-        let depth = 4 * element.vec();
+        let depth = 4 * element.vector();
         let stages = match element {
             Element::F32 | Element::Tf32 => 2 * depth * (self.m + self.n + 16) * 4,
             Element::Bf16 | Element::F16 => 3 * depth * (self.m + self.n) * 2,
@@ -154,7 +154,7 @@ impl Product {
 
     /// Whether vectors of the maps of a group are whole and aligned.
     fn is_vector(&self, pass: Pass, f32_out: bool) -> bool {
-        let whole = |maps: u32| (maps as usize).is_multiple_of(self.element.vec());
+        let whole = |maps: u32| (maps as usize).is_multiple_of(self.element.vector());
         let (c, k) = (whole(self.geometry.group_c.value), whole(self.geometry.group_k.value));
         match pass {
             Pass::Forward => c && (k || f32_out),
