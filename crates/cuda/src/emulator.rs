@@ -38,3 +38,11 @@ pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result
     let device = Emulated::new(element, options.seed, &options.folder)?.with_workers(options.workers);
     Cuda::new(plan, Box::new(device), true)
 }
+
+/// Whether there is what it needs.
+///
+/// # Errors
+/// Where not, saying what is missing.
+pub fn available(folder: &std::path::Path) -> Result<()> {
+    Emulated::new(Element::F32, 0, folder).map(|_| ())
+}
