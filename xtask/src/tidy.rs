@@ -9,6 +9,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("net", &[]),
     ("reference", &["net"]),
     ("cpu", &["net"]),
+    ("cuda", &["net"]),
     ("conformance", &["net", "reference"]),
     ("jpeg", &[]),
     ("data", &["net", "jpeg", "weights"]),
@@ -16,7 +17,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("train", &["net", "data", "weights"]),
     ("report", &["net", "train"]),
     ("zoo", &["net", "data", "weights", "train"]),
-    ("cli", &["net", "reference", "cpu", "data", "weights", "train", "report", "zoo"]),
+    ("cli", &["net", "reference", "cpu", "cuda", "data", "weights", "train", "report", "zoo"]),
 ];
 
 /// Where `unsafe` may stand.
@@ -24,6 +25,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "crates/cpu/src/kernels/",
     "crates/cpu/src/arena.rs",
     "crates/cpu/src/threads.rs",
+    "crates/cuda/src/driver/",
     "crates/data/src/kernels/",
     "crates/data/src/loader/rows.rs",
     "crates/jpeg/src/simd",
