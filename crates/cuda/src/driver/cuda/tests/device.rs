@@ -7,7 +7,7 @@ use net::Error;
 use super::stub::Stub;
 use crate::driver::cuda::compile::Source;
 use crate::driver::cuda::{Device, Settings};
-use crate::driver::{Driver, Launch, Queue};
+use crate::driver::{Driver, Event, Launch, Pinned, Queue, Recording};
 use crate::kernels::{self, Element};
 
 /// Two kernels, of which the stand-in understands the names and the sizes of their arguments.
@@ -150,8 +150,8 @@ fn what_is_not_there_is_refused() {
     assert!(device.upload(&[0; 17], at).is_err() && device.download(at + 1, &mut [0; 16]).is_err());
     assert!(device.copy_in(pinned, at + 9, 8, Queue::Copy).is_err() && device.copy_out(at + 9, pinned, 8, Queue::Copy).is_err());
     assert_eq!(text(device.copy_in(pinned, at, 9, Queue::Copy)), "cuda engine: 9 bytes of pinned memory that has 8");
-    assert!(device.copy_out(at, crate::driver::Pinned(1), 1, Queue::Copy).is_err());
-    assert_eq!(text(device.record(crate::driver::Event(0), Queue::Copy)), "cuda engine: there is no event 0");
+    assert!(device.copy_out(at, Pinned(1), 1, Queue::Copy).is_err());
+    assert_eq!(text(device.record(Event(0), Queue::Copy)), "cuda engine: there is no event 0");
     assert_eq!(text(device.compile("nothing.cu")), "cuda engine: there is no source `nothing.cu`");
     assert!(stub.log().iter().all(|line| !line.contains("Async")));
 }
@@ -271,21 +271,42 @@ fn a_gpu_that_is_lost_is_known_for_it() {
     assert!(log.last().unwrap().starts_with("cuDevicePrimaryCtxRelease_v2 0"), "{log:?}");
 }
 
+/// What is done on a device.
+type Deed = fn(&mut Device, u64) -> net::Result<()>;
+
 #[test]
-fn it_works_from_any_thread() {
+fn everything_works_from_any_thread() {
     let Some(stub) = Stub::new(&[]) else { return };
     let mut device = with_kernels(&stub);
     let at = device.memory(4).unwrap();
-    let mut device = std::thread::spawn(move || {
-        device.upload(&[1, 2, 3, 4], at).unwrap();
-        device.launch(&add(0)).unwrap();
-        device
-    })
-    .join()
-    .unwrap();
-    let mut back = [0; 4];
-    device.download(at, &mut back).unwrap();
-    assert_eq!(back, [1, 2, 3, 4]);
+    let (pinned, event) = (device.pinned(4).unwrap(), device.event().unwrap());
+    assert_eq!((pinned.0, event.0), (0, 0));
+    let deeds: [Deed; 18] = [
+        |device, at| device.upload(&[1, 2, 3, 4], at),
+        |device, _| device.launch(&add(60_000)),
+        |device, at| device.copy_out(at, Pinned(0), 4, Queue::Compute),
+        |device, _| device.record(Event(0), Queue::Compute),
+        |device, _| device.is_done(Event(0)).map(|_| ()),
+        |device, _| device.wait(Queue::Copy, Event(0)),
+        |device, _| device.block_on(Event(0)),
+        |device, at| device.zero(at, 1),
+        |device, at| device.copy_in(Pinned(0), at, 2, Queue::Copy),
+        |device, at| device.download(at, &mut [0; 4]),
+        |device, _| device.memory(1).map(|_| ()),
+        |device, _| device.free_memory().map(|_| ()),
+        |device, _| device.pinned(1).map(|_| ()),
+        |device, _| device.event().map(|_| ()),
+        |device, _| load(device, "more.cu", "KERNEL(more, Step, 1) {}"),
+        |device, _| device.begin_recording(),
+        |device, _| device.end_recording().map(|_| ()),
+        |device, _| device.replay(Recording(0)),
+    ];
+    for (number, deed) in deeds.into_iter().enumerate() {
+        // A new thread has no current context.
+        let done = std::thread::scope(|scope| scope.spawn(|| deed(&mut device, at)).join()).unwrap();
+        assert!(done.is_ok(), "deed {number}: {done:?}");
+    }
+    assert_eq!(device.bytes(pinned), [1, 2, 3, 4]);
     std::thread::spawn(move || drop(device)).join().unwrap();
     let last = stub.log().pop().unwrap();
     assert!(last.ends_with("left: 0 streams, 0 events, 0 graphs, 0 modules, 0 memory, 0 host"), "{last}");
