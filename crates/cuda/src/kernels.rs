@@ -60,7 +60,9 @@ impl From<net::Precision> for Element {
     fn from(precision: net::Precision) -> Element {
         match precision {
             net::Precision::F32 => Element::F32,
+            net::Precision::Tf32 => Element::Tf32,
             net::Precision::Bf16 => Element::Bf16,
+            net::Precision::F16 => Element::F16,
         }
     }
 }
