@@ -10,6 +10,7 @@ mod batch;
 mod error;
 mod executor;
 mod layer;
+pub mod lifetimes;
 mod net;
 mod params;
 mod presets;

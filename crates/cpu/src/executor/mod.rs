@@ -136,6 +136,7 @@ impl Planned {
         let linear = match options.precision {
             Precision::F32 => gemm,
             Precision::Bf16 => Gemm::bf16(gemm.target()),
+            other => return Err(fault(format!("CPUs compute in f32 and bf16, not in {other}"))),
         };
         let request = Request {
             net,

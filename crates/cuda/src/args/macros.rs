@@ -66,7 +66,7 @@ macro_rules! c_types {
 }
 
 c_types! {
-    u64 = "u64", u32 = "u32", i32 = "int", f32 = "float",
+    u64 = "u64", u32 = "u32", i32 = "int", f32 = "float", f64 = "double",
     Elems = "elem*", Floats = "float*", Uints = "u32*", Bytes = "u8*", Ptr<super::Step> = "const Step*",
 }
 
@@ -129,7 +129,7 @@ macro_rules! to_bytes {
     })+ };
 }
 
-to_bytes!(u64, u32, i32, f32);
+to_bytes!(u64, u32, i32, f32, f64);
 
 impl<T> ToBytes for Ptr<T> {
     type Bytes = [u8; 8];

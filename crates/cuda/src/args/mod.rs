@@ -3,6 +3,7 @@
 //! [`args!`] makes of each structure the Rust type whose bytes cross over and the text of the C structure that reads them, so
 //! the two cannot differ. [`header`] is the file `args.cuh` that kernels include.
 
+pub(crate) mod layers;
 pub(crate) mod macros;
 mod products;
 
@@ -31,8 +32,8 @@ args! {
 
 /// The text of `args.cuh`.
 pub(crate) fn header() -> String {
-    let structs = [Step::C, Divisor::C, Conv::C];
-    let structs: Vec<String> = structs.iter().map(|write| write()).collect();
+    let products = [Step::C, Divisor::C, Conv::C];
+    let structs: Vec<String> = products.iter().chain(&layers::STRUCTS).map(|write| write()).collect();
     format!("// Written by the program: crates/cuda/src/args.\n#pragma once\n#include \"device.cuh\"\n\n{}", structs.join("\n"))
 }
 

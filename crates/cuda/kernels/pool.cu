@@ -1,0 +1,192 @@
+// Pooling over windows clipped to the image.
+//
+// Arguments (Pool): x, dx [n, h, w, c] and y, dy [n, p, q, c] elem; windows of r × s pixels begin at p · stride_r − top and
+// q · stride_s − left. arg [n, p, q, c] names each window's winner: its place r · S + s in the unclipped window, of `arg_bytes` (1, 2 or
+// 4) each; the largest value they hold is nobody. Kernels without a suffix work on VEC channels at once and need c to be their multiple
+// and a maximum's arg of bytes; those that end in _each take anything.
+// Where `rectified`, x is the output of a rectifier, whose gradient is 0 where x is: a window whose maximum is 0 has no winner, and
+// what comes out backward is the gradient by the rectifier's input.
+// Bytes, an image: forward x + y + arg elements' once from memory, the overlap of windows from caches; backward y + arg + x.
+// Gradients are gathered: each pixel sums the windows that hold it, row by row, in f32, and is rounded once.
+#include "args.cuh"
+#include "vectors.cuh"
+
+constexpr int THREADS = 256;
+
+// The pixels begin..end of one axis that a window covers; `first` is the place of begin in the unclipped window.
+struct Span {
+    u32 begin, end, first;
+};
+DEVICE Span span(u32 out, u32 size, u32 stride, u32 before, u32 pixels) {
+    const u32 start = out * stride;
+    Span s;
+    s.begin = start < before ? 0 : start - before;
+    s.end = smaller(start + size - before, pixels);
+    s.first = s.begin + before - start;
+    return s;
+}
+
+// The windows begin..end of one axis that hold a pixel.
+struct Holders {
+    u32 begin, end;
+};
+DEVICE Holders holders(u32 pixel, u32 size, u32 stride, u32 before, u32 windows) {
+    const u32 at = pixel + before;
+    Holders h;
+    h.end = smaller(at / stride + 1, windows);
+    h.begin = at < size ? 0 : (at - size) / stride + 1;
+    return h;
+}
+
+// f32 below all others.
+DEVICE float lowest() { return -1.0f / 0.0f; }
+
+// What a thread writes for the winners of N windows.
+template <int N> DEVICE void store_winners(const Pool& a, u64 place, const u32 (&winner)[N]) {
+    if (N == 1 && a.arg_bytes == 2) {
+        ((u16*)a.arg)[place] = (u16)winner[0];
+    } else if (N == 1 && a.arg_bytes == 4) {
+        ((u32*)a.arg)[place] = winner[0];
+    } else {
+        run<u8, N> bytes;
+        UNROLL for (int i = 0; i < N; i++) bytes.v[i] = (u8)winner[i];
+        *(run<u8, N>*)(a.arg + place) = bytes;
+    }
+}
+
+template <int N> DEVICE void load_winners(const Pool& a, u64 place, u32 (&winner)[N]) {
+    if (N == 1 && a.arg_bytes == 2) {
+        winner[0] = ((const u16*)a.arg)[place];
+    } else if (N == 1 && a.arg_bytes == 4) {
+        winner[0] = ((const u32*)a.arg)[place];
+    } else {
+        const run<u8, N> bytes = *(const run<u8, N>*)(a.arg + place);
+        UNROLL for (int i = 0; i < N; i++) winner[i] = bytes.v[i];
+    }
+}
+
+template <int N> DEVICE void max_forward(const Pool& a) {
+    const u32 groups = a.c / N, item = thread_of_grid();
+    if (item >= a.p * a.q * groups) return;
+    const u32 c = item % groups * N, out = item / groups;
+    const Span rows = span(out / a.q, a.r, a.stride_r, a.top, a.h), columns = span(out % a.q, a.s, a.stride_s, a.left, a.w);
+    for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
+        const elem* x = a.x + (u64)image * a.h * a.w * a.c + c;
+        float best[N];
+        u32 winner[N];
+        UNROLL for (int i = 0; i < N; i++) {
+            best[i] = lowest();
+            winner[i] = rows.first * a.s + columns.first;
+        }
+        for (u32 row = rows.begin; row < rows.end; row++) {
+            for (u32 column = columns.begin; column < columns.end; column++) {
+                const u32 own = (row - rows.begin + rows.first) * a.s + column - columns.begin + columns.first;
+                float v[N];
+                load_run(v, x + (u64)(row * a.w + column) * a.c);
+                UNROLL for (int i = 0; i < N; i++) {
+                    const bool wins = v[i] > best[i] || v[i] != v[i];
+                    best[i] = wins ? v[i] : best[i];
+                    winner[i] = wins ? own : winner[i];
+                }
+            }
+        }
+        const u64 place = ((u64)image * a.p * a.q + out) * a.c + c;
+        store_run(a.y + place, best);
+        if (a.arg_bytes == 0) continue;
+        if (a.rectified) {
+            UNROLL for (int i = 0; i < N; i++) winner[i] = best[i] > 0.0f ? winner[i] : 0xffffffff;
+        }
+        store_winners(a, place, winner);
+    }
+}
+
+// y ← max of each window, a NaN before everything else, of several NaN the last. arg ← the first maximum in row-major order; nothing is
+// written where `arg_bytes` is 0.
+KERNEL(max_pool_forward, Pool, THREADS) { max_forward<VEC>(a); }
+KERNEL(max_pool_forward_each, Pool, THREADS) { max_forward<1>(a); }
+
+// dx ← f(window, its place in dy, this pixel's place in the window) summed into, over the windows that hold each pixel.
+template <int N, class F> DEVICE void gather(const Pool& a, F f) {
+    const u32 groups = a.c / N, item = thread_of_grid();
+    if (item >= a.h * a.w * groups) return;
+    const u32 c = item % groups * N, pixel = item / groups, row = pixel / a.w, column = pixel % a.w;
+    const Holders ps = holders(row, a.r, a.stride_r, a.top, a.p), qs = holders(column, a.s, a.stride_s, a.left, a.q);
+    for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
+        const u64 own = ((u64)image * a.h * a.w + pixel) * a.c + c;
+        float sum[N] = {};
+        for (u32 p = ps.begin; p < ps.end; p++) {
+            for (u32 q = qs.begin; q < qs.end; q++) {
+                const u32 inside = (row + a.top - p * a.stride_r) * a.s + column + a.left - q * a.stride_s;
+                f(sum, p, q, ((u64)image * a.p * a.q + p * a.q + q) * a.c + c, own, inside);
+            }
+        }
+        store_run(a.dx + own, sum);
+    }
+}
+
+template <int N> DEVICE void max_backward_first(const Pool& a) {
+    gather<N>(a, [&](float (&sum)[N], u32, u32, u64 place, u64, u32 inside) {
+        u32 winner[N];
+        float g[N];
+        load_winners(a, place, winner);
+        load_run(g, a.dy + place);
+        UNROLL for (int i = 0; i < N; i++) sum[i] += winner[i] == inside ? g[i] : 0.0f;
+    });
+}
+
+// dx ← Σ dy of the windows whose winner by `arg` this pixel is.
+KERNEL(max_pool_backward, Pool, THREADS) { max_backward_first<VEC>(a); }
+KERNEL(max_pool_backward_each, Pool, THREADS) { max_backward_first<1>(a); }
+
+template <int N> DEVICE void max_backward_all(const Pool& a) {
+    gather<N>(a, [&](float (&sum)[N], u32, u32, u64 place, u64 own, u32) {
+        float x[N], y[N], g[N];
+        load_run(x, a.x + own);
+        load_run(y, a.y + place);
+        load_run(g, a.dy + place);
+        UNROLL for (int i = 0; i < N; i++) sum[i] += x[i] == y[i] && (!a.rectified || y[i] > 0.0f) ? g[i] : 0.0f;
+    });
+}
+
+// dx ← Σ dy of the windows whose maximum y this pixel equals.
+KERNEL(max_pool_backward_all, Pool, THREADS) { max_backward_all<VEC>(a); }
+KERNEL(max_pool_backward_all_each, Pool, THREADS) { max_backward_all<1>(a); }
+
+template <int N> DEVICE void average_forward(const Pool& a) {
+    const u32 groups = a.c / N, item = thread_of_grid();
+    if (item >= a.p * a.q * groups) return;
+    const u32 c = item % groups * N, out = item / groups;
+    const Span rows = span(out / a.q, a.r, a.stride_r, a.top, a.h), columns = span(out % a.q, a.s, a.stride_s, a.left, a.w);
+    const float area = (float)((rows.end - rows.begin) * (columns.end - columns.begin));
+    for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
+        const elem* x = a.x + (u64)image * a.h * a.w * a.c + c;
+        float sum[N] = {};
+        for (u32 row = rows.begin; row < rows.end; row++) {
+            for (u32 column = columns.begin; column < columns.end; column++) {
+                float v[N];
+                load_run(v, x + (u64)(row * a.w + column) * a.c);
+                UNROLL for (int i = 0; i < N; i++) sum[i] += v[i];
+            }
+        }
+        UNROLL for (int i = 0; i < N; i++) sum[i] /= area;
+        store_run(a.y + ((u64)image * a.p * a.q + out) * a.c + c, sum);
+    }
+}
+
+// y ← Σ x of each window, row by row, ÷ the clipped area.
+KERNEL(avg_pool_forward, Pool, THREADS) { average_forward<VEC>(a); }
+KERNEL(avg_pool_forward_each, Pool, THREADS) { average_forward<1>(a); }
+
+template <int N> DEVICE void average_backward(const Pool& a) {
+    gather<N>(a, [&](float (&sum)[N], u32 p, u32 q, u64 place, u64, u32) {
+        const Span rows = span(p, a.r, a.stride_r, a.top, a.h), columns = span(q, a.s, a.stride_s, a.left, a.w);
+        const float area = (float)((rows.end - rows.begin) * (columns.end - columns.begin));
+        float g[N];
+        load_run(g, a.dy + place);
+        UNROLL for (int i = 0; i < N; i++) sum[i] += g[i] / area;
+    });
+}
+
+// dx ← Σ dy ÷ the clipped area, over the windows that hold this pixel.
+KERNEL(avg_pool_backward, Pool, THREADS) { average_backward<VEC>(a); }
+KERNEL(avg_pool_backward_each, Pool, THREADS) { average_backward<1>(a); }

@@ -1,0 +1,40 @@
+// The powers of response normalisation.
+#pragma once
+#include "device.cuh"
+
+// How d^−β is computed: by logarithm and exponential, or by reciprocal square roots where β is ¾ or ½.
+constexpr u32 POWER_ANY = 0;
+constexpr u32 POWER_THREE_QUARTERS = 1;
+constexpr u32 POWER_HALF = 2;
+
+// d^−β and d^(−β−1) of a d > 0. For β = ¾ it is r · (d · r)^−½ with r = d^−½, so a d that is infinite gives a NaN.
+struct Powers {
+    float factor, next;
+};
+template <u32 power> DEVICE Powers powers(float beta, float d) {
+    Powers result;
+    if (power == POWER_ANY) {
+        const float log = log2f(d);
+        result.factor = exp2f(-beta * log);
+        result.next = exp2f(-(beta + 1.0f) * log);
+    } else {
+        const float root = rsqrtf(d);
+        result.factor = power == POWER_HALF ? root : root * rsqrtf(d * root);
+        result.next = result.factor * (root * root);
+    }
+    return result;
+}
+
+// Calls f with the power as a constant, so that loops hold no branch.
+template <u32 power> struct Power {
+    static constexpr u32 value = power;
+};
+template <class F> DEVICE void with_power(u32 power, F f) {
+    if (power == POWER_THREE_QUARTERS) {
+        f(Power<POWER_THREE_QUARTERS>());
+    } else if (power == POWER_HALF) {
+        f(Power<POWER_HALF>());
+    } else {
+        f(Power<POWER_ANY>());
+    }
+}
