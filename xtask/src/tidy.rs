@@ -25,6 +25,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "crates/cpu/src/kernels/",
     "crates/cpu/src/arena.rs",
     "crates/cpu/src/threads.rs",
+    "crates/cuda/src/driver/",
     "crates/data/src/kernels/",
     "crates/data/src/loader/rows.rs",
     "crates/jpeg/src/simd",

@@ -4,7 +4,7 @@
 //! the two cannot differ. [`header`] is the file `args.cuh` that kernels include.
 
 pub(crate) mod layers;
-mod macros;
+pub(crate) mod macros;
 mod products;
 
 use macros::args;
