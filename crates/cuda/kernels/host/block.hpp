@@ -102,7 +102,7 @@ struct Warp {
     Collective collectives[WARP];
 };
 
-inline u32 bit(u32 i) { return (u32)1 << i; }
+EMULATED_SMALL inline u32 bit(u32 i) { return (u32)1 << i; }
 
 struct Launch {
     u32 grid[3];
@@ -160,42 +160,42 @@ struct Machine {
 
   private:
     // 64 bits at an address (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
-    static u64 mixed(u64 x) {
+    EMULATED_SMALL static u64 mixed(u64 x) {
         x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
         x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
         return x ^ (x >> 31);
     }
-    u32 random_five_bits() {
+    EMULATED_SMALL u32 random_five_bits() {
         if (bits_left < 5) bits = mixed(key + ++drawn * 0x9e3779b97f4a7c15), bits_left = 64;
         u32 five = (u32)bits & 31;
         bits >>= 5, bits_left -= 5;
         return five;
     }
     // One of the bits that are set.
-    u32 random_bit(u32 set) {
+    EMULATED_SMALL u32 random_bit(u32 set) {
         u32 turn = random_five_bits();
         u32 turned = set >> turn | set << (-turn & 31);
         return ((u32)__builtin_ctz(turned) + turn) & 31;
     }
 
-    void make_ready(Warp& warp, u32 which) {
+    EMULATED_SMALL void make_ready(Warp& warp, u32 which) {
         warp.ready |= which;
         runnable |= bit(warp.number);
     }
-    void make_wait(Thread& thread) {
+    EMULATED_SMALL void make_wait(Thread& thread) {
         Warp& warp = *thread.warp;
         warp.ready &= ~bit(thread.lane);
         if (!warp.ready) runnable &= ~bit(warp.number);
     }
     // Who runs next, of this warp if possible; null where nobody can.
-    Thread* pick(Warp* warp) {
+    EMULATED_SMALL Thread* pick(Warp* warp) {
         if (!warp || !warp->ready) {
             if (!runnable) return nullptr;
             warp = &warps[random_bit(runnable)];
         }
         return &warp->threads[random_bit(warp->ready)];
     }
-    void start(Thread& thread) {
+    EMULATED_UNCHECKED void start(Thread& thread) {
         Top* top = stacks.take(this);
         if (!top) fail("no memory for stacks");
         top->thread = &thread;
@@ -203,7 +203,7 @@ struct Machine {
         prepare(thread.context, *top, entry);
     }
     // Lets another go on, which may be the same.
-    void yield(Thread& thread, Warp* warp) {
+    EMULATED_SMALL void yield(Thread& thread, Warp* warp) {
         Thread* next = pick(warp);
         if (!next) stuck();
         if (next == &thread) return;
@@ -215,14 +215,15 @@ struct Machine {
     void release_barrier();
     void complete(Warp& warp, Collective& collective);
     [[noreturn]] void stuck();
+    [[noreturn]] void abandon();
     void begin(const Kernel& of, const Launch& launch, u64 number);
     void fill_shared(u32 bytes);
     void forget_shared();
     bool shared_is_whole() const;
 };
 
-inline Machine& machine() { return *top_here().machine; }
-inline Thread& self() { return *top_here().thread; }
+EMULATED_SMALL inline Machine& machine() { return *top_here().machine; }
+EMULATED_SMALL inline Thread& self() { return *top_here().thread; }
 
 inline const char* base_name(const char* file) {
     const char* slash = strrchr(file, '/');
@@ -237,29 +238,32 @@ inline void Machine::fail(const char* format, ...) {
     va_start(list, format);
     vsnprintf(message + used, sizeof message - (size_t)used, format, list);
     va_end(list);
+    abandon();
+}
+
+inline void Machine::abandon() {
     failed = true;
-    go(thread.context, caller, previous, true);
+    go(self().context, caller, previous, true);
     __builtin_unreachable();
 }
 
 inline void Machine::stuck() {
-    char text[512];
-    int used = 0;
-    for (u32 w = 0; w * WARP < count && used == 0; w++) {
+    int used = snprintf(message, sizeof message, "kernel `%s`, block (%u, %u, %u):", kernel->name, block.x, block.y, block.z);
+    auto say = [&](const char* format, auto... values) { used += snprintf(message + used, sizeof message - (size_t)used, format, values...); };
+    for (u32 w = 0; w * WARP < count; w++) {
         Warp& warp = warps[w];
         if (!warp.pending) continue;
         Collective& c = warp.collectives[__builtin_ctz(warp.pending)];
-        used = snprintf(text, sizeof text, "threads %#x of warp %u wait at %s (%s:%d) for %#x, which never come", c.arrived, w,
-                        OP_NAMES[c.op], base_name(c.place.file), c.place.line, c.mask & ~c.arrived);
+        say(" threads %#x of warp %u wait at %s (%s:%d) for %#x, which never come;", c.arrived, w, OP_NAMES[c.op], base_name(c.place.file),
+            c.place.line, c.mask & ~c.arrived);
+        break;
     }
-    if (waiting) {
-        snprintf(text + used, sizeof text - (size_t)used, "%s%u of %u threads wait at __syncthreads (%s:%d)", used ? "; " : "", waiting,
-                 count, base_name(barrier_place.file), barrier_place.line);
-    }
-    fail("%s", text);
+    say(" %u of %u threads wait at __syncthreads", waiting, count);
+    if (waiting) say(" (%s:%d)", base_name(barrier_place.file), barrier_place.line);
+    abandon();
 }
 
-inline void Machine::release_barrier() {
+EMULATED_UNCHECKED inline void Machine::release_barrier() {
     for (u32 w = 0; w * WARP < count; w++) {
         Warp& warp = warps[w];
         if (warp.at_barrier) make_ready(warp, warp.at_barrier);
@@ -268,7 +272,7 @@ inline void Machine::release_barrier() {
     waiting = 0;
 }
 
-inline void Machine::wait_at_barrier(Thread& thread, Place place) {
+EMULATED_UNCHECKED inline void Machine::wait_at_barrier(Thread& thread, Place place) {
     if (waiting == 0) {
         barrier_place = place;
     } else if (barrier_place.line != place.line || strcmp(barrier_place.file, place.file)) {
@@ -283,7 +287,7 @@ inline void Machine::wait_at_barrier(Thread& thread, Place place) {
     yield(thread, all ? nullptr : thread.warp);
 }
 
-inline void Machine::wait_together(Thread& thread, Op op, u32 mask, Place place) {
+EMULATED_UNCHECKED inline void Machine::wait_together(Thread& thread, Op op, u32 mask, Place place) {
     Warp& warp = *thread.warp;
     if (!(mask & bit(thread.lane))) fail("%s (%s:%d) with a mask %#x without itself", OP_NAMES[op], base_name(place.file), place.line, mask);
     u32 at = (u32)__builtin_ctz(mask);
@@ -306,7 +310,7 @@ inline void Machine::wait_together(Thread& thread, Op op, u32 mask, Place place)
 }
 
 // A thread that has ended is waited for by nobody.
-inline void Machine::end(Thread& thread) {
+EMULATED_UNCHECKED inline void Machine::end(Thread& thread) {
     Warp& warp = *thread.warp;
     make_wait(thread);
     warp.ended |= bit(thread.lane);
@@ -321,7 +325,7 @@ inline void Machine::end(Thread& thread) {
 }
 
 // What every fiber runs: a thread, and as many more as have not started when it ends.
-inline void Machine::entry() {
+EMULATED_UNCHECKED inline void Machine::entry() {
     arrived(machine().previous);
     for (;;) {
         Top& top = top_here();
@@ -377,7 +381,7 @@ inline bool Machine::shared_is_whole() const {
     return true;
 }
 
-inline void Machine::begin(const Kernel& of, const Launch& launch, u64 number) {
+EMULATED_UNCHECKED inline void Machine::begin(const Kernel& of, const Launch& launch, u64 number) {
     kernel = &of;
     args = launch.args;
     grid = Dim{launch.grid[0], launch.grid[1], launch.grid[2]};

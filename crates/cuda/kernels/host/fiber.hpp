@@ -25,6 +25,10 @@
 
 namespace emulated {
 
+// The checks that a kernel's code is compiled with, which cost time, are not for this code.
+#define EMULATED_UNCHECKED __attribute__((no_sanitize("undefined")))
+#define EMULATED_SMALL EMULATED_UNCHECKED __attribute__((always_inline))
+
 struct Thread;
 struct Machine;
 
@@ -50,7 +54,7 @@ struct alignas(64) Top {
     u8* high() { return (u8*)this - colour; }
 };
 
-inline Top& top_here() {
+EMULATED_SMALL inline Top& top_here() {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     return *((Top*)((here | (STACK_BYTES - 1)) + 1) - 1);
 }
@@ -96,7 +100,7 @@ emulated_switch:
 #endif
 
 // Stops here and goes on there. `ends` says that nothing will come back.
-inline void go(Context& from, Context& to, Context*& previous, bool ends = false) {
+EMULATED_SMALL inline void go(Context& from, Context& to, Context*& previous, bool ends = false) {
     previous = &from;
     (void)ends;
 #ifdef EMULATED_ADDRESS_SANITIZER
@@ -113,7 +117,7 @@ inline void go(Context& from, Context& to, Context*& previous, bool ends = false
 }
 
 // What a new fiber says first.
-inline void arrived(Context*& previous) {
+EMULATED_UNCHECKED inline void arrived(Context*& previous) {
     (void)previous;
 #ifdef EMULATED_ADDRESS_SANITIZER
     __sanitizer_finish_switch_fiber(nullptr, &previous->low, &previous->bytes);
@@ -121,7 +125,7 @@ inline void arrived(Context*& previous) {
 }
 
 // Makes ready to run `entry` from its start, on a stack of its own.
-inline void prepare(Context& context, Top& top, void (*entry)()) {
+EMULATED_UNCHECKED inline void prepare(Context& context, Top& top, void (*entry)()) {
     context.low = top.low();
     context.bytes = (size_t)(top.high() - top.low());
     context.kept = nullptr;
@@ -160,7 +164,7 @@ class Stacks {
     }
 
     // A stack, or null where there is no memory or more than 1024 are asked for.
-    Top* take(Machine* machine) {
+    EMULATED_UNCHECKED Top* take(Machine* machine) {
         if (unused) {
             Top* top = unused;
             unused = top->next;
@@ -181,7 +185,7 @@ class Stacks {
         return top;
     }
 
-    void give(Top* top) {
+    EMULATED_UNCHECKED void give(Top* top) {
         top->next = unused;
         unused = top;
     }

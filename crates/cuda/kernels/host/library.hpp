@@ -23,6 +23,12 @@ EMULATED_EXPORT const char* emulated_run(void* machine, const void* kernel, cons
     return ((emulated::Machine*)machine)->run(*(const emulated::Kernel*)kernel, *launch, block);
 }
 
+// For who catches signals: the upper end of the stack that an address lies on, and what to call there, with the address that was used.
+EMULATED_EXPORT void* emulated_top(const void* on_stack) {
+    return (((emulated::Top*)(((uintptr_t)on_stack | (emulated::STACK_BYTES - 1)) + 1)) - 1)->high();
+}
+EMULATED_EXPORT void emulated_lost(u64 address) { emulated::machine().fail("uses the address %#llx, where nothing is", address); }
+
 // What the compiler calls where -fsanitize= finds a fault, if nobody else is there for it.
 #ifdef EMULATED_CATCHES
 struct EmulatedSource {
@@ -36,8 +42,7 @@ struct EmulatedSource {
     }
 extern "C" __attribute__((visibility("hidden"), used)) inline void __ubsan_handle_type_mismatch_v1(void* data, void* at) {
     const EmulatedSource& source = *(const EmulatedSource*)data;
-    emulated::machine().fail("%s %p (%s:%u)", (uintptr_t)at < 4096 ? "uses the address" : "uses the misaligned address", at,
-                             emulated::base_name(source.file), source.line);
+    emulated::machine().fail("uses the %saddress %p (%s:%u)", at ? "misaligned " : "", at, emulated::base_name(source.file), source.line);
 }
 EMULATED_CATCH(__ubsan_handle_out_of_bounds, "an index outside its array", void*)
 EMULATED_CATCH(__ubsan_handle_shift_out_of_bounds, "a shift by more bits than there are", void*, void*)

@@ -4,12 +4,14 @@
 #include <math.h>
 #include <string.h>
 
-inline u32 __float_as_uint(float x) {
+#include "fiber.hpp"
+
+EMULATED_SMALL inline u32 __float_as_uint(float x) {
     u32 bits;
     memcpy(&bits, &x, 4);
     return bits;
 }
-inline float __uint_as_float(u32 bits) {
+EMULATED_SMALL inline float __uint_as_float(u32 bits) {
     float x;
     memcpy(&x, &bits, 4);
     return x;
@@ -20,8 +22,8 @@ inline float __int_as_float(int bits) { return __uint_as_float((u32)bits); }
 namespace emulated {
 
 // Exact. Of a half, all but the largest exponent is a float's with another bias; a subnormal is normalised by the multiplication.
-inline float widened(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
-inline float widened(f16 x) {
+EMULATED_SMALL inline float widened(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
+EMULATED_SMALL inline float widened(f16 x) {
     u32 bits = (u32)(x.bits & 0x7fff) << 13;
     u32 scaled = __float_as_uint(__uint_as_float(bits) * 0x1p112f);
     scaled |= bits >= 0x0f800000 ? 0x7f800000 : 0;
@@ -30,21 +32,21 @@ inline float widened(f16 x) {
 
 }  // namespace emulated
 
-inline float to_float(float x) { return x; }
-inline float to_float(bf16 x) { return emulated::widened(x); }
-inline float to_float(f16 x) {
+EMULATED_SMALL inline float to_float(float x) { return x; }
+EMULATED_SMALL inline float to_float(bf16 x) { return emulated::widened(x); }
+EMULATED_SMALL inline float to_float(f16 x) {
     return (x.bits & 0x7fff) > 0x7c00 ? __uint_as_float(0x7fffffff) : emulated::widened(x);
 }
 
 // The nearest value of T, ties to even. What is not a number becomes the one that PTX calls canonical.
-template <class T> inline T from_float(float x);
-template <> inline float from_float<float>(float x) { return x; }
-template <> inline bf16 from_float<bf16>(float x) {
+template <class T> EMULATED_SMALL inline T from_float(float x);
+template <> EMULATED_SMALL inline float from_float<float>(float x) { return x; }
+template <> EMULATED_SMALL inline bf16 from_float<bf16>(float x) {
     u32 bits = __float_as_uint(x);
     if (x != x) return bf16{0x7fff};
     return bf16{(u16)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
-template <> inline f16 from_float<f16>(float x) {
+template <> EMULATED_SMALL inline f16 from_float<f16>(float x) {
     u32 bits = __float_as_uint(x), sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
     if (x != x) return f16{0x7fff};
     // Below 2^-14 the steps are 2^-24, which are those of floats from 0.5 to 1: an addition rounds.
@@ -53,14 +55,14 @@ template <> inline f16 from_float<f16>(float x) {
     return f16{(u16)(sign | (rounded < 0x7c00 ? rounded : 0x7c00))};
 }
 
-inline u32 to_tf32(float x) {
+EMULATED_SMALL inline u32 to_tf32(float x) {
     u32 bits = __float_as_uint(x);
     if (x != x) return 0x7fffffff;
     // A carry out of the fraction raises the exponent, up to infinity, which has none.
     return (bits & 0x7fffffff) == 0x7f800000 ? bits : (bits + 0x1000) & 0xffffe000;
 }
 
-inline u32 multiply_high(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
+EMULATED_SMALL inline u32 multiply_high(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
 inline u32 __umulhi(u32 a, u32 b) { return multiply_high(a, b); }
 inline int __popc(u32 x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x ? __builtin_clz((u32)x) : 32; }

@@ -11,7 +11,7 @@ namespace emulated {
 
 // d [16, 8] += a [16, K] · b [K, 8], each value of d summed in f32 in the order of k. Products of 8 or 11 bits are exact in f32, so
 // it does not matter whether a fused instruction is used. A GPU's order and intermediate precision are its own.
-template <int K> inline __attribute__((always_inline)) void multiply(float* d, const float* a, const float* b) {
+template <int K> EMULATED_UNCHECKED void multiply(float* d, const float* a, const float* b) {
     typedef float Row __attribute__((vector_size(32), aligned(32), may_alias));
     for (int m = 0; m < 16; m += 4) {
         Row* to = (Row*)(d + 8 * m);
@@ -23,23 +23,6 @@ template <int K> inline __attribute__((always_inline)) void multiply(float* d, c
         }
         to[0] = s0, to[1] = s1, to[2] = s2, to[3] = s3;
     }
-}
-
-#define EMULATED_UNCHECKED __attribute__((noinline, no_sanitize("undefined"), optimize("O3")))
-
-template <int K> EMULATED_UNCHECKED void multiply_plain(float* d, const float* a, const float* b) { multiply<K>(d, a, b); }
-#if defined(__x86_64__)
-template <int K> EMULATED_UNCHECKED __attribute__((target("avx2,fma"))) void multiply_avx2(float* d, const float* a, const float* b) {
-    multiply<K>(d, a, b);
-}
-#endif
-
-template <int K> inline void multiply_here(float* d, const float* a, const float* b) {
-#if defined(__x86_64__)
-    static const bool fast = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (fast) return multiply_avx2<K>(d, a, b);
-#endif
-    multiply_plain<K>(d, a, b);
 }
 
 // Rows g and g + 8, columns 2t and 2t + 1 of d [16, 8].
@@ -67,7 +50,7 @@ template <class T> EMULATED_UNCHECKED void multiply_halves(Thread* threads) {
     }
     for (int i = 0; i < 16 * 16; i++) a[i] = widened(T{narrow_a[i]});
     for (int i = 0; i < 16 * 8; i++) b[i] = widened(T{narrow_b[i]});
-    multiply_here<16>(d, a, b);
+    multiply<16>(d, a, b);
     write_sums(threads, d);
 }
 
@@ -82,7 +65,7 @@ EMULATED_UNCHECKED inline void multiply_tf32(Thread* threads) {
         from = (const u32*)threads[i].with[1];
         for (u32 r = 0; r < 2; r++) b[(r * 4 + t) * 8 + g] = __uint_as_float(from[r] & 0xffffe000);
     }
-    multiply_here<8>(d, a, b);
+    multiply<8>(d, a, b);
     write_sums(threads, d);
 }
 
@@ -108,7 +91,7 @@ EMULATED_UNCHECKED inline void shuffle(Thread* threads, u32 arrived) {
     }
 }
 
-inline void Machine::complete(Warp& warp, Collective& c) {
+EMULATED_UNCHECKED inline void Machine::complete(Warp& warp, Collective& c) {
     if (c.op >= MMA_BF16 && c.arrived != FULL) {
         fail("%s (%s:%d) of warp %u without all of its 32 threads: %#x have ended or do not exist", OP_NAMES[c.op], base_name(c.place.file),
              c.place.line, warp.number, ~c.arrived);
@@ -127,7 +110,7 @@ inline void Machine::complete(Warp& warp, Collective& c) {
 }
 
 // The value of thread `source` of the warp.
-template <class T> inline T shuffled(u32 mask, T x, u32 source, Place place) {
+template <class T> EMULATED_SMALL inline T shuffled(u32 mask, T x, u32 source, Place place) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "shuffles take values of 4 or 8 bytes");
     Thread& thread = self();
     thread.value = 0;
@@ -138,14 +121,14 @@ template <class T> inline T shuffled(u32 mask, T x, u32 source, Place place) {
     return x;
 }
 
-inline void multiplied(float* d, const u32* a, const u32* b, Op op, Place place) {
+EMULATED_SMALL inline void multiplied(float* d, const u32* a, const u32* b, Op op, Place place) {
     Thread& thread = self();
     thread.to = d, thread.with[0] = a, thread.with[1] = b;
     machine().wait_together(thread, op, FULL, place);
 }
 
 // The address of 16 bytes of shared memory, or a fault.
-inline void check_shared(const void* at, const char* what, Place place) {
+EMULATED_UNCHECKED inline void check_shared(const void* at, const char* what, Place place) {
     Machine& m = machine();
     size_t from = (size_t)((const u8*)at - m.shared);
     if (from > m.shared_bytes || m.shared_bytes - from < 16) {
@@ -154,7 +137,7 @@ inline void check_shared(const void* at, const char* what, Place place) {
     if (from % 16) m.fail("%s (%s:%d) at byte %zu of shared memory, not a multiple of 16", what, base_name(place.file), place.line, from);
 }
 
-inline void loaded(u32* to, const void* row, Op op, Place place) {
+EMULATED_SMALL inline void loaded(u32* to, const void* row, Op op, Place place) {
     check_shared(row, OP_NAMES[op], place);
     Thread& thread = self();
     thread.to = to, thread.with[0] = row;
@@ -163,14 +146,14 @@ inline void loaded(u32* to, const void* row, Op op, Place place) {
 
 // Of a copy under way nobody knows when it writes. Here what it writes to is not a number from its beginning on, and what it reads
 // is read when it is waited for.
-inline void copy(void* to, const void* from, bool valid, Place place) {
+EMULATED_UNCHECKED inline void copy(void* to, const void* from, bool valid, Place place) {
     check_shared(to, "copy_async_16", place);
     if ((uintptr_t)from % 16) machine().fail("copy_async_16 (%s:%d) from %p, not a multiple of 16", base_name(place.file), place.line, from);
     memset(to, 0xff, 16);
     self().copies.push_back(Copy{(u8*)to, valid ? (const u8*)from : nullptr});
 }
 
-inline void finish_copies(size_t groups_left) {
+EMULATED_UNCHECKED inline void finish_copies(size_t groups_left) {
     Thread& thread = self();
     size_t groups = thread.groups.size();
     if (groups <= groups_left) return;

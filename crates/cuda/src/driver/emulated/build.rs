@@ -21,8 +21,10 @@ const HOST_HEADERS: [(&str, &str); 6] = [
     ("host/warp.hpp", include_str!("../../../kernels/host/warp.hpp")),
 ];
 
+const RUNNER: (&str, &str) = ("runner.cpp", include_str!("../../../kernels/host/runner.cpp"));
+
 /// Kernels are CUDA C++: types may be punned, pragmas are for another compiler. Sums are what is written, on every host.
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 11] = [
     "-std=c++17",
     "-O2",
     "-g1",
@@ -34,18 +36,34 @@ const FLAGS: [&str; 13] = [
     "-Wall",
     "-Wextra",
     "-Wno-unknown-pragmas",
-    "-x",
-    "c++",
 ];
 
-/// Faults that the library's own handlers catch (`kernels/host/library.hpp`).
-const CATCHES: [&str; 3] = ["-shared", "-DEMULATED_CATCHES", "-fsanitize=alignment,null,bounds,shift,integer-divide-by-zero"];
+/// What looks for faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// The library itself: `kernels/host/library.hpp` has the handlers.
+    Checked,
+    /// The compiler's own libraries.
+    Sanitized,
+}
+
+impl Build {
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Build::Checked => {
+                &["-DEMULATED_CATCHES", "-fsanitize=alignment,null,bounds,shift,integer-divide-by-zero,signed-integer-overflow"]
+            }
+            Build::Sanitized => &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+        }
+    }
+}
 
 /// A compiler that was found, and a folder for what it makes.
 #[derive(Debug, Clone)]
 pub(crate) struct Compiler {
     version: String,
     folder: PathBuf,
+    build: Build,
 }
 
 impl Compiler {
@@ -53,9 +71,9 @@ impl Compiler {
     ///
     /// # Errors
     /// Where there is none.
-    pub(crate) fn find(folder: &Path) -> Result<Compiler> {
+    pub(crate) fn find(folder: &Path, build: Build) -> Result<Compiler> {
         let output = Command::new("g++").arg("--version").output().map_err(|e| fault(format!("g++ does not start: {e}")))?;
-        Ok(Compiler { version: String::from_utf8_lossy(&output.stdout).into_owned(), folder: folder.into() })
+        Ok(Compiler { version: String::from_utf8_lossy(&output.stdout).into_owned(), folder: folder.into(), build })
     }
 
     /// The shared library of a source, which is built unless one of the same text lies in the folder. Several processes may do this
@@ -64,29 +82,50 @@ impl Compiler {
     /// # Errors
     /// What the compiler says.
     pub(crate) fn library(&self, name: &str, text: &str, element: Element) -> Result<PathBuf> {
-        self.build(name, text, element, &CATCHES)
-    }
-
-    fn build(&self, name: &str, text: &str, element: Element, more: &[&str]) -> Result<PathBuf> {
         let mut files: Vec<(String, String)> = HOST_HEADERS.iter().map(|&(name, text)| (name.into(), text.into())).collect();
         files.extend(kernels::headers());
         files.push((name.into(), text.into()));
-        let mut flags: Vec<String> = FLAGS.iter().chain(more).map(|&flag| flag.into()).collect();
-        flags.extend(element.macros().iter().map(|(name, value)| format!("-D{name}={value}")));
+        let mut flags: Vec<String> = element.macros().iter().map(|(name, value)| format!("-D{name}={value}")).collect();
+        flags.push("-shared".into());
+        flags.extend(vectors().iter().map(|&flag| flag.into()));
+        self.made(name, &files, flags)
+    }
+
+    /// The program for [`super::child::Runner`], likewise.
+    ///
+    /// # Errors
+    /// What the compiler says.
+    pub(crate) fn runner(&self) -> Result<PathBuf> {
+        let (name, text) = RUNNER;
+        self.made(name, &[(name.into(), text.into())], vec!["-ldl".into()])
+    }
+
+    fn made(&self, name: &str, files: &[(String, String)], more: Vec<String>) -> Result<PathBuf> {
+        let mut flags: Vec<String> = FLAGS.iter().chain(self.build.flags()).map(|&flag| flag.into()).collect();
+        flags.extend(more);
         let mut hasher = DefaultHasher::new();
-        (&self.version, &files, &flags).hash(&mut hasher);
+        (&self.version, files, &flags).hash(&mut hasher);
         let to = self.folder.join(format!("{name}-{:016x}", hasher.finish()));
         if to.exists() {
             return Ok(to);
         }
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let beside = self.folder.join(format!("{}-{}.tmp", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-        let made = compile(&beside, &files, name, &flags)
+        let made = compile(&beside, files, name, &flags)
             .and_then(|made| fs::rename(made, &to).map_err(|e| fault(format!("{}: {e}", to.display()))));
         // What is left there is of no more use, and no harm.
         let _ = fs::remove_dir_all(&beside);
         made.map(|()| to)
     }
+}
+
+/// Vectors of the CPU that this runs on, where it has them: products and fused sums are exact alike, so no bit depends on it.
+fn vectors() -> &'static [&'static str] {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") && std::is_x86_feature_detected!("f16c") {
+        return &["-mavx2", "-mfma", "-mf16c"];
+    }
+    &[]
 }
 
 /// Writes the files into a new folder and compiles one of them there.
@@ -97,7 +136,8 @@ fn compile(folder: &Path, files: &[(String, String)], name: &str, flags: &[Strin
         fs::write(folder.join(name), text).map_err(failed)?;
     }
     let made = folder.join("made");
-    let output = Command::new("g++").args(flags).arg(name).arg("-o").arg("made").current_dir(folder).output().map_err(failed)?;
+    let output =
+        Command::new("g++").args(["-x", "c++", name, "-o", "made"]).args(flags).current_dir(folder).output().map_err(failed)?;
     if output.status.success() {
         return Ok(made);
     }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use net::Result;
 
+use super::host::Order;
+use super::signal::{self, Escape};
 use crate::driver::{self, fault};
 
 /// A loaded library. Its functions are called while it lives.
@@ -16,6 +18,7 @@ struct Code {
     run: unsafe extern "C" fn(*mut c_void, *const c_void, *const Launch, u64) -> *const c_char,
     new: unsafe extern "C" fn() -> *mut c_void,
     free: unsafe extern "C" fn(*mut c_void),
+    escape: Escape,
     _library: libloading::Library,
 }
 
@@ -77,7 +80,9 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Kernel>> {
         let run = *library.get(c"emulated_run").map_err(failed)?;
         let new = *library.get(c"emulated_machine").map_err(failed)?;
         let free = *library.get(c"emulated_free").map_err(failed)?;
-        (list, Arc::new(Code { run, new, free, _library: library }))
+        let escape =
+            Escape { top: *library.get(c"emulated_top").map_err(failed)?, lost: *library.get(c"emulated_lost").map_err(failed)? };
+        (list, Arc::new(Code { run, new, free, escape, _library: library }))
     };
     let mut kernels = Vec::new();
     loop {
@@ -106,8 +111,9 @@ impl Machines {
     /// # Errors
     /// The fault of the first block, by its number, among those that ran.
     pub(crate) fn launch(&mut self, kernel: &Kernel, launch: &driver::Launch, seed: u64, workers: usize) -> Result<()> {
-        let blocks = launch.grid.iter().map(|&n| u64::from(n)).product::<u64>();
-        let workers = workers.clamp(1, blocks.max(1) as usize);
+        let order = Order::new(launch.grid, seed);
+        let blocks = order.blocks();
+        let workers = workers.clamp(1, blocks as usize);
         while self.machines.len() < workers {
             // SAFETY: the function takes nothing.
             let address = unsafe { (kernel.code.new)() };
@@ -122,7 +128,6 @@ impl Machines {
             .chunks(8)
             .map(|eight| u64::from_ne_bytes(std::array::from_fn(|i| eight.get(i).copied().unwrap_or(0))))
             .collect();
-        let order = Order::new(blocks, seed);
         let next = AtomicU64::new(0);
         let work = |machine: &mut Machine| -> Option<(u64, String)> {
             let described = Launch {
@@ -142,7 +147,8 @@ impl Machines {
                 // SAFETY: machine, kernel and argument live through the call and are of the types that library.hpp says. What the
                 // kernel reads and writes is our own kernel's to answer for: it is given addresses of the device's memory, which
                 // nobody borrows while the driver is borrowed for this.
-                let message = unsafe { (kernel.code.run)(machine.address, kernel.address, &described, block) };
+                let run = || unsafe { (kernel.code.run)(machine.address, kernel.address, &described, block) };
+                let message = signal::caught(kernel.code.escape, run);
                 if !message.is_null() {
                     next.store(blocks, Ordering::Relaxed);
                     // SAFETY: a text ended by 0, which the machine keeps until it runs again.
@@ -159,31 +165,4 @@ impl Machines {
         };
         faults.into_iter().min().map_or(Ok(()), |(_, message)| Err(fault(message)))
     }
-}
-
-/// Blocks in a random order: an arithmetic progression modulo their number.
-struct Order {
-    blocks: u64,
-    first: u64,
-    step: u64,
-}
-
-impl Order {
-    fn new(blocks: u64, seed: u64) -> Order {
-        let numbers = net::random::Stream::new(seed, net::random::Purpose::Test, 0, 0, 0).block(0);
-        let step = (u64::from(numbers[0]) % blocks.max(1)).max(1);
-        let step = (step..).find(|&step| coprime(step, blocks)).unwrap_or(1);
-        Order { blocks, first: u64::from(numbers[1]), step }
-    }
-
-    fn block(&self, number: u64) -> u64 {
-        ((u128::from(number) * u128::from(self.step) + u128::from(self.first)) % u128::from(self.blocks)) as u64
-    }
-}
-
-fn coprime(mut a: u64, mut b: u64) -> bool {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a == 1
 }

@@ -4,8 +4,11 @@
 //! may forgive is a fault here; `kernels/host/device.hpp` says what.
 
 mod build;
+mod child;
+mod host;
 mod library;
 mod memory;
+mod signal;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -16,9 +19,9 @@ use std::path::Path;
 
 use net::Result;
 
-use self::build::Compiler;
-use self::library::{Kernel, Machines};
-use self::memory::Memory;
+use self::build::{Build, Compiler};
+use self::child::Runner;
+use self::host::{Here, Host, Kernel};
 use super::{Driver, Event, Launch, Pinned, Queue, Recording, fault};
 use crate::kernels::{Element, SOURCES};
 
@@ -47,8 +50,9 @@ pub(crate) struct Emulated {
     compiler: Compiler,
     kernels: BTreeMap<String, Kernel>,
     compiled: Vec<String>,
-    machines: Machines,
-    memory: Memory,
+    host: Box<dyn Host>,
+    /// What was taken: address and bytes.
+    taken: Vec<(u64, u64)>,
     pinned: Vec<Vec<u8>>,
     events: usize,
     recording: Option<Vec<Operation>>,
@@ -62,22 +66,37 @@ impl Emulated {
     /// # Errors
     /// Where there is no g++.
     pub(crate) fn new(element: Element, seed: u64, folder: &Path) -> Result<Emulated> {
-        Ok(Emulated {
+        Ok(Emulated::on(Box::new(Here::default()), Compiler::find(folder, Build::Checked)?, element, seed))
+    }
+
+    /// The same in another process, in which address sanitizer and undefined-behaviour sanitizer look at every access. What they
+    /// find ends that process: the launch is an error, and so is all that follows.
+    ///
+    /// # Errors
+    /// Where there is no g++ that can build such programs.
+    pub(crate) fn sanitized(element: Element, seed: u64, folder: &Path) -> Result<Emulated> {
+        let compiler = Compiler::find(folder, Build::Sanitized)?;
+        let runner = Runner::start(&compiler.runner()?)?;
+        Ok(Emulated::on(Box::new(runner), compiler, element, seed))
+    }
+
+    fn on(host: Box<dyn Host>, compiler: Compiler, element: Element, seed: u64) -> Emulated {
+        Emulated {
             element,
             seed,
             workers: 1,
             capacity: 16 << 30,
             free: 16 << 30,
-            compiler: Compiler::find(folder)?,
+            compiler,
             kernels: BTreeMap::new(),
             compiled: Vec::new(),
-            machines: Machines::default(),
-            memory: Memory::default(),
+            host,
+            taken: Vec::new(),
             pinned: Vec::new(),
             events: 0,
             recording: None,
             recordings: Vec::new(),
-        })
+        }
     }
 
     /// Runs up to so many blocks at once, each on a thread of the host. Nothing but the time that it takes depends on it.
@@ -94,7 +113,7 @@ impl Emulated {
 
     /// Makes the kernels of a text ready, as [`Driver::compile`] those of a source.
     pub(crate) fn compile_text(&mut self, name: &str, text: &str) -> Result<()> {
-        for kernel in library::load(&self.compiler.library(name, text, self.element)?)? {
+        for kernel in self.host.load(&self.compiler.library(name, text, self.element)?)? {
             self.kernels.insert(kernel.name.clone(), kernel);
         }
         Ok(())
@@ -120,12 +139,15 @@ impl Emulated {
         Ok(kernel)
     }
 
-    fn run(&mut self, launch: &Launch) -> Result<()> {
-        let kernel = self.check(launch)?.clone();
-        self.machines.launch(&kernel, launch, self.seed, self.workers)?;
-        match self.memory.overrun() {
-            None => Ok(()),
-            Some((at, bytes)) => Err(fault(format!("kernel `{}` writes outside the {bytes} bytes at {at:#x}", launch.kernel))),
+    /// Bytes of the device lie in what was taken at once.
+    fn check_taken(&self, at: u64, len: u64) -> Result<()> {
+        let inside = |&(start, bytes): &(u64, u64)| {
+            at.checked_sub(start).and_then(|offset| offset.checked_add(len)).is_some_and(|end| end <= bytes)
+        };
+        if self.taken.iter().any(inside) {
+            Ok(())
+        } else {
+            Err(fault(format!("{len} bytes at {at:#x} are not the device's memory")))
         }
     }
 
@@ -142,18 +164,25 @@ impl Emulated {
 
     fn execute(&mut self, operation: &Operation) -> Result<()> {
         match operation {
-            Operation::Launch(launch) => self.run(launch)?,
-            Operation::Zero { at, len } => self.memory.bytes(*at, *len)?.fill(0),
+            Operation::Launch(launch) => {
+                let kernel = self.check(launch)?.clone();
+                self.host.launch(&kernel, launch, self.seed, self.workers)
+            }
+            Operation::Zero { at, len } => {
+                self.check_taken(*at, *len)?;
+                self.host.zero(*at, *len)
+            }
             Operation::CopyIn { from, to, len } => {
                 let from = self.pinned.get(from.0).and_then(|bytes| bytes.get(..*len)).ok_or_else(outside_pinned)?;
-                self.memory.bytes(*to, *len as u64)?.copy_from_slice(from);
+                self.check_taken(*to, *len as u64)?;
+                self.host.write(*to, from)
             }
             Operation::CopyOut { from, to, len } => {
+                self.check_taken(*from, *len as u64)?;
                 let to = self.pinned.get_mut(to.0).and_then(|bytes| bytes.get_mut(..*len)).ok_or_else(outside_pinned)?;
-                to.copy_from_slice(self.memory.bytes(*from, *len as u64)?);
+                self.host.read(*from, to)
             }
         }
-        Ok(())
     }
 
     /// What waits for the device cannot be recorded.
@@ -176,7 +205,8 @@ impl Driver for Emulated {
         if bytes > self.free {
             return Err(fault(format!("{bytes} bytes of memory are asked for and {} of {} are free", self.free, self.capacity)));
         }
-        let at = self.memory.take(bytes)?;
+        let at = self.host.take(bytes)?;
+        self.taken.push((at, bytes));
         self.free -= bytes;
         Ok(at)
     }
@@ -231,14 +261,14 @@ impl Driver for Emulated {
 
     fn upload(&mut self, bytes: &[u8], to: u64) -> Result<()> {
         self.check_not_recording("an upload")?;
-        self.memory.bytes(to, bytes.len() as u64)?.copy_from_slice(bytes);
-        Ok(())
+        self.check_taken(to, bytes.len() as u64)?;
+        self.host.write(to, bytes)
     }
 
     fn download(&mut self, from: u64, bytes: &mut [u8]) -> Result<()> {
         self.check_not_recording("a download")?;
-        bytes.copy_from_slice(self.memory.bytes(from, bytes.len() as u64)?);
-        Ok(())
+        self.check_taken(from, bytes.len() as u64)?;
+        self.host.read(from, bytes)
     }
 
     fn compile(&mut self, source: &'static str) -> Result<()> {

@@ -18,6 +18,17 @@ pub(crate) fn device(element: Element, seed: u64) -> Option<Emulated> {
     }
 }
 
+/// The same under sanitizers, or `None` and a skip where g++ cannot build for them.
+pub(crate) fn sanitized_device(element: Element, seed: u64) -> Option<Emulated> {
+    match Emulated::sanitized(element, seed, &folder()) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            skip(&error.to_string());
+            None
+        }
+    }
+}
+
 /// Where libraries are kept between runs: beside what cargo builds.
 pub(crate) fn folder() -> PathBuf {
     let program = std::env::current_exe().expect("a test knows its own path");
