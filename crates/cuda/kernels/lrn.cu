@@ -133,10 +133,7 @@ KERNEL(lrn_forward_each, Lrn, THREADS) {
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
         const u64 place = (u64)image * a.pixels * a.c + item;
         const elem* x = a.x + place - i;
-        with_power(a.power, [&](auto power) {
-            const float factor = powers<decltype(power)::value>(a.beta, denominator(a, x, i)).factor;
-            a.y[place] = to_elem(to_float(x[i]) * factor);
-        });
+        a.y[place] = to_elem(to_float(x[i]) * powers(a.power, a.beta, denominator(a, x, i)).factor);
     }
 }
 
@@ -148,15 +145,13 @@ KERNEL(lrn_backward_each, Lrn, THREADS) {
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
         const u64 place = (u64)image * a.pixels * a.c + item;
         const elem *x = a.x + place - i, *dy = a.dy + place - i;
-        with_power(a.power, [&](auto power) {
-            float sum = 0.0f, own = 0.0f;
-            for (u32 j = maps.begin; j < maps.end; j++) {
-                const Powers d = powers<decltype(power)::value>(a.beta, denominator(a, x, j));
-                if (j == i) own = to_float(dy[j]) * d.factor;
-                sum += to_float(dy[j]) * to_float(x[j]) * d.next;
-            }
-            const float v = to_float(x[i]), dx = own - 2.0f * a.a * a.beta * v * sum;
-            a.dx[place] = to_elem(a.rectified && !(v > 0.0f) ? 0.0f : dx);
-        });
+        float sum = 0.0f, own = 0.0f;
+        for (u32 j = maps.begin; j < maps.end; j++) {
+            const Powers d = powers(a.power, a.beta, denominator(a, x, j));
+            if (j == i) own = to_float(dy[j]) * d.factor;
+            sum += to_float(dy[j]) * to_float(x[j]) * d.next;
+        }
+        const float v = to_float(x[i]), dx = own - 2.0f * a.a * a.beta * v * sum;
+        a.dx[place] = to_elem(a.rectified && !(v > 0.0f) ? 0.0f : dx);
     }
 }

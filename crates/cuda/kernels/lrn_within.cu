@@ -213,10 +213,8 @@ KERNEL(lrn_within_forward_each, LrnWithin, THREADS) {
     const u32 c = item % a.c, row = item / a.c / a.w, column = item / a.c % a.w;
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
         const u64 begin = (u64)image * a.h * a.w * a.c;
-        with_power(a.power, [&](auto power) {
-            const float d = denominator(a, a.x + begin + c, row, column);
-            a.y[begin + item] = to_elem(to_float(a.x[begin + item]) * powers<decltype(power)::value>(a.beta, d).factor);
-        });
+        const float d = denominator(a, a.x + begin + c, row, column);
+        a.y[begin + item] = to_elem(to_float(a.x[begin + item]) * powers(a.power, a.beta, d).factor);
     }
 }
 
@@ -227,15 +225,13 @@ KERNEL(lrn_within_backward_each, LrnWithin, THREADS) {
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
         const u64 begin = (u64)image * a.h * a.w * a.c;
         const elem *x = a.x + begin + c, *dy = a.dy + begin + c;
-        with_power(a.power, [&](auto power) {
-            float own = 0.0f;
-            const float sum = sum_around(a, row, column, [&](u32 i, u32 j, u64 place) {
-                const Powers p = powers<decltype(power)::value>(a.beta, denominator(a, x, i, j));
-                const float g = to_float(dy[place]);
-                if (i == row && j == column) own = g * p.factor;
-                return g * to_float(x[place]) * p.next;
-            });
-            a.dx[begin + item] = to_elem(own - 2.0f * a.a * a.beta * to_float(a.x[begin + item]) * sum);
+        float own = 0.0f;
+        const float sum = sum_around(a, row, column, [&](u32 i, u32 j, u64 place) {
+            const Powers p = powers(a.power, a.beta, denominator(a, x, i, j));
+            const float g = to_float(dy[place]);
+            if (i == row && j == column) own = g * p.factor;
+            return g * to_float(x[place]) * p.next;
         });
+        a.dx[begin + item] = to_elem(own - 2.0f * a.a * a.beta * to_float(a.x[begin + item]) * sum);
     }
 }

@@ -38,6 +38,12 @@ DEVICE Holders holders(u32 pixel, u32 size, u32 stride, u32 before, u32 windows)
     return h;
 }
 
+// 1 ÷ the area of a clipped window, to a unit in the last place.
+DEVICE float share(const Span& rows, const Span& columns) {
+    const float area = (float)((rows.end - rows.begin) * (columns.end - columns.begin)), about = __fdividef(1.0f, area);
+    return fmaf(fmaf(-area, about, 1.0f), about, about);
+}
+
 // f32 below all others.
 DEVICE float lowest() { return -1.0f / 0.0f; }
 
@@ -157,7 +163,7 @@ template <int N> DEVICE void average_forward(const Pool& a) {
     if (item >= a.p * a.q * groups) return;
     const u32 c = item % groups * N, out = item / groups;
     const Span rows = span(out / a.q, a.r, a.stride_r, a.top, a.h), columns = span(out % a.q, a.s, a.stride_s, a.left, a.w);
-    const float area = (float)((rows.end - rows.begin) * (columns.end - columns.begin));
+    const float own = share(rows, columns);
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
         const elem* x = a.x + (u64)image * a.h * a.w * a.c + c;
         float sum[N] = {};
@@ -168,25 +174,24 @@ template <int N> DEVICE void average_forward(const Pool& a) {
                 UNROLL for (int i = 0; i < N; i++) sum[i] += v[i];
             }
         }
-        UNROLL for (int i = 0; i < N; i++) sum[i] /= area;
+        UNROLL for (int i = 0; i < N; i++) sum[i] *= own;
         store_run(a.y + ((u64)image * a.p * a.q + out) * a.c + c, sum);
     }
 }
 
-// y ← Σ x of each window, row by row, ÷ the clipped area.
+// y ← Σ x of each window, row by row, times 1 ÷ the clipped area.
 KERNEL(avg_pool_forward, Pool, THREADS) { average_forward<VEC>(a); }
 KERNEL(avg_pool_forward_each, Pool, THREADS) { average_forward<1>(a); }
 
 template <int N> DEVICE void average_backward(const Pool& a) {
     gather<N>(a, [&](float (&sum)[N], u32 p, u32 q, u64 place, u64, u32) {
-        const Span rows = span(p, a.r, a.stride_r, a.top, a.h), columns = span(q, a.s, a.stride_s, a.left, a.w);
-        const float area = (float)((rows.end - rows.begin) * (columns.end - columns.begin));
+        const float own = share(span(p, a.r, a.stride_r, a.top, a.h), span(q, a.s, a.stride_s, a.left, a.w));
         float g[N];
         load_run(g, a.dy + place);
-        UNROLL for (int i = 0; i < N; i++) sum[i] += g[i] / area;
+        UNROLL for (int i = 0; i < N; i++) sum[i] += g[i] * own;
     });
 }
 
-// dx ← Σ dy ÷ the clipped area, over the windows that hold this pixel.
+// dx ← Σ dy · (1 ÷ the clipped area), over the windows that hold this pixel.
 KERNEL(avg_pool_backward, Pool, THREADS) { average_backward<VEC>(a); }
 KERNEL(avg_pool_backward_each, Pool, THREADS) { average_backward<1>(a); }

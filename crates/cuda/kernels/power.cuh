@@ -25,6 +25,13 @@ template <u32 power> DEVICE Powers powers(float beta, float d) {
     return result;
 }
 
+// The same, chosen value by value.
+DEVICE Powers powers(u32 power, float beta, float d) {
+    if (power == POWER_THREE_QUARTERS) return powers<POWER_THREE_QUARTERS>(beta, d);
+    if (power == POWER_HALF) return powers<POWER_HALF>(beta, d);
+    return powers<POWER_ANY>(beta, d);
+}
+
 // Calls f with the power as a constant, so that loops hold no branch.
 template <u32 power> struct Power {
     static constexpr u32 value = power;

@@ -155,6 +155,11 @@ pub trait Executor: Send {
     /// The most images that one batch may hold.
     fn capacity(&self) -> usize;
 
+    /// Whether batches may hold [`crate::Pixels::Bytes`].
+    fn takes_bytes(&self) -> bool {
+        false
+    }
+
     /// Sets weights, momenta or gradients.
     ///
     /// # Errors
