@@ -10,6 +10,8 @@ pub(crate) mod pass;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod softmax;
+#[cfg(test)]
+mod testing;
 
 use crate::args;
 

@@ -1,5 +1,8 @@
 //! `kernels/softmax.cu`: probabilities, loss, and the gradient by the logits.
 
+#[cfg(test)]
+mod tests;
+
 use super::pass::{Pass, THREADS, small};
 use crate::args::layers::{Doubles, PassResult, Softmax, SumLosses};
 use crate::args::{Elems, Floats, Ptr, Struct, Uints};
