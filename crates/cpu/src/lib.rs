@@ -27,7 +27,7 @@ pub struct Options {
     /// The last layer's is always kept, and everything is in training but what a ReLU in place overwrites.
     pub keep: Option<String>,
     /// What operands may be rounded to: with bf16, those of linear layers. Convolutions stay f32, for their tiles need fewer
-    /// operations in f32 than plain products in bf16.
+    /// operations in f32 than plain products in bf16. There is neither tf32 nor f16.
     pub precision: Precision,
     /// How convolutions are computed; `None` is what the plan's count of operations says costs less, layer by layer.
     pub convolutions: Option<Convolution>,
@@ -69,8 +69,8 @@ pub struct Choice {
 /// where more than a thousand wait to be taken.
 ///
 /// # Errors
-/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, the layer to keep does not exist, or
-/// there is too little memory.
+/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, the engine the precision, the layer to
+/// keep does not exist, or there is too little memory.
 pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cpu> {
     Cpu::new(net, batch, mode, options)
 }
@@ -78,7 +78,8 @@ pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result
 /// Bytes that [`prepare`] would allocate for tensors with the same arguments; nothing is allocated.
 ///
 /// # Errors
-/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, or the layer to keep does not exist.
+/// Where `batch` or the number of threads is out of range, the CPU lacks the instruction set, the engine the precision, or the layer
+/// to keep does not exist.
 pub fn memory_bytes(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<u64> {
     Cpu::memory_bytes(net, batch, mode, options)
 }

@@ -96,6 +96,17 @@ fn inference_learns_nothing() {
     assert!(exec.save(Kind::Weights).is_ok());
 }
 
+#[test]
+fn a_precision_that_cpus_lack_is_refused() {
+    let options = |precision| Options { precision, ..Options::default() };
+    for precision in [Precision::Tf32, Precision::F16] {
+        let expected = format!("cpu engine: CPUs compute in f32 and bf16, not in {precision}");
+        let refused = cpu::prepare(&tiny(), 1, Mode::Infer, &options(precision)).err().expect("it is refused");
+        assert_eq!(refused.to_string(), expected);
+        assert_eq!(cpu::memory_bytes(&tiny(), 1, Mode::Infer, &options(precision)).unwrap_err().to_string(), expected);
+    }
+}
+
 fn shared(params: &ParamSet) -> Vec<(String, SharedTensor)> {
     let share = |tensor: &net::Tensor| SharedTensor { shape: tensor.shape.clone(), values: Arc::new(tensor.data.clone()) };
     params.iter().map(|(name, tensor)| (name.to_string(), share(tensor))).collect()

@@ -1,7 +1,7 @@
 // Softmax, its cross-entropy with a label or a mixture of two, and their sums over a pass. A block works on an image at a time.
 //
 // Arguments (Softmax): logits, probabilities [n, classes] f32; labels [n], and where images are mixtures second [n] and shares [n] of
-// the first labels, else null; dz [n, classes] elem; nll [n] f64; hits [n]. Sums over classes are in f64, in an order that depends on
+// the first labels, else null; dz [n, plane, classes / plane] elem; nll [n] f64; hits [n]. Sums over classes are in f64, in an order that depends on
 // `classes` alone. Bytes: 4 · classes read and written, elem's besides in training. Where a logit is NaN or +∞, every probability is NaN.
 #include "args.cuh"
 #include "vectors.cuh"
@@ -11,6 +11,19 @@ constexpr int LOSS_THREADS = 256;
 
 DEVICE double sum_of(double* memory, double value) {
     return of_block<THREADS>(memory, value, [](double x, double y) { return x + y; });
+}
+
+// Where class i lies among the values of an image [plane, maps]: classes count maps first.
+DEVICE u32 place(u32 i, u32 classes, u32 plane) { return plane == 1 ? i : i % plane * (classes / plane) + i / plane; }
+
+// logits ← x, where the layer before left elements. Arguments (Logits): x [n, plane, classes / plane] elem, logits [n, classes] f32.
+KERNEL(softmax_logits, Logits, THREADS) {
+    for (u32 image = blockIdx.x; image < a.step->images; image += gridDim.x) {
+        const u64 begin = (u64)image * a.classes;
+        for (u32 i = threadIdx.x; i < a.classes; i += THREADS) {
+            a.logits[begin + i] = to_float(a.x[begin + place(i, a.classes, a.plane)]);
+        }
+    }
 }
 
 // The largest logit, NaN passed over, and Σ e^(z − largest).
@@ -70,7 +83,7 @@ KERNEL(softmax_loss, Softmax, THREADS) {
         u32 misses = 0;
         for (u32 i = threadIdx.x; i < a.classes; i += THREADS) {
             misses += i < main ? !(z[i] < best) : !(z[i] <= best);
-            a.dz[begin + i] = to_elem(gradient(p[i], i, label, second, share, images) * a.step->loss_scale);
+            a.dz[begin + place(i, a.classes, a.plane)] = to_elem(gradient(p[i], i, label, second, share, images) * a.step->loss_scale);
         }
         misses = of_block<THREADS>((u32*)memory, misses, [](u32 x, u32 y) { return x + y; });
         if (threadIdx.x == 0) {

@@ -9,6 +9,9 @@ pub(crate) mod parameters;
 pub(crate) mod pass;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
+pub(crate) mod products;
+#[cfg(test)]
+mod products_tests;
 pub(crate) mod softmax;
 #[cfg(test)]
 mod testing;
@@ -55,6 +58,17 @@ pub(crate) enum Element {
     F16,
 }
 
+impl From<net::Precision> for Element {
+    fn from(precision: net::Precision) -> Element {
+        match precision {
+            net::Precision::F32 => Element::F32,
+            net::Precision::Tf32 => Element::Tf32,
+            net::Precision::Bf16 => Element::Bf16,
+            net::Precision::F16 => Element::F16,
+        }
+    }
+}
+
 impl Element {
     /// The macros that a compiler is given.
     pub(crate) fn macros(self) -> &'static [(&'static str, &'static str)] {
@@ -78,6 +92,26 @@ impl Element {
             Element::Bf16 | Element::F16 => 2,
         }
     }
+
+    /// Values as the device has them, in f32; exact.
+    pub(crate) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
+        let halves = bytes.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]]));
+        match self {
+            Element::F32 | Element::Tf32 => bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Element::Bf16 => halves.map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
+            Element::F16 => halves.map(f16_to_f32).collect(),
+        }
+    }
+}
+
+/// The source that has a kernel.
+///
+/// # Panics
+/// Where none has.
+pub(crate) fn source_of(kernel: &str) -> &'static str {
+    let declared = format!("KERNEL({kernel},");
+    let found = SOURCES.iter().find(|(_, text)| text.contains(&declared));
+    found.unwrap_or_else(|| panic!("no source has the kernel `{kernel}`")).0
 }
 
 /// Every file that a compiler needs beside a source, `args.cuh` included.
@@ -87,18 +121,29 @@ pub(crate) fn headers() -> Vec<(String, String)> {
     all
 }
 
+/// The value of a half-precision number; exact.
+fn f16_to_f32(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let magnitude = match exponent {
+        // 2^-24 times a small integer.
+        0 => return f32::from_bits(sign | (fraction as f32 * 2.0_f32.powi(-24)).to_bits()),
+        31 => 0x7f80_0000 | fraction << 13,
+        _ => (exponent + 112) << 23 | fraction << 13,
+    };
+    f32::from_bits(sign | magnitude)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Writes the files for a compiler that is run by hand.
     #[test]
-    #[ignore = "writes files for whoever asks"]
-    fn write() {
-        let dir = std::env::var_os("KERNELS").expect("KERNELS names a folder");
-        let sources = SOURCES.iter().map(|&(name, text)| (name.to_string(), text.to_string()));
-        for (name, text) in headers().into_iter().chain(sources) {
-            std::fs::write(std::path::Path::new(&dir).join(name), text).expect("it can be written");
+    fn halves_are_read() {
+        let cases = [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (1, 2.0_f32.powi(-24)), (0x0400, 2.0_f32.powi(-14))];
+        for (bits, value) in cases.into_iter().chain([(0x7c00, f32::INFINITY), (0x8000, -0.0), (0x3555, 0.333_251_95)]) {
+            assert_eq!(Element::F16.to_f32(&u16::to_ne_bytes(bits))[0].to_bits(), value.to_bits(), "{bits:#x}");
         }
+        assert!(f16_to_f32(0x7e01).is_nan());
+        assert_eq!(Element::Bf16.to_f32(&0xc040_u16.to_ne_bytes()), [-3.0]);
     }
 }

@@ -1,7 +1,9 @@
 //! Preprocessing, statistics and a net's input put together: from a decoded image to a net's numbers.
 
+use std::sync::Arc;
+
 use net::random::{Purpose, Stream};
-use net::{Batch, Shape};
+use net::{Batch, Bytes, Look, Pixels, Shape, Toning};
 
 use crate::augment::{self, Address, BatchAddress, Mix};
 use crate::kernels::Target;
@@ -42,7 +44,28 @@ pub struct Pipeline {
     mean: MeanPlanes,
     /// What is divided by, for each map.
     std: Vec<f32>,
+    /// What makes pixels of bytes, where whoever gets the batches takes those.
+    toning: Option<Arc<Toning>>,
     target: Target,
+}
+
+/// Where the views of one image are written.
+#[derive(Debug)]
+pub(crate) enum Room<'a> {
+    /// `[views, c, h, w]`
+    F32(&'a mut [f32]),
+    /// `[views, h, w, 3]`, and how each view is shown.
+    Bytes(&'a mut [u8], &'a mut [Look]),
+}
+
+impl Room<'_> {
+    /// The part of view `index`, of `values` each.
+    fn view(&mut self, index: usize, values: usize) -> Room<'_> {
+        match self {
+            Room::F32(all) => Room::F32(&mut all[index * values..][..values]),
+            Room::Bytes(rgb, looks) => Room::Bytes(&mut rgb[index * values..][..values], &mut looks[index..][..1]),
+        }
+    }
 }
 
 /// `[c, h, w]`: of the stored square's size if it moves with the crop, else of the crop's.
@@ -117,7 +140,37 @@ impl Pipeline {
             Mean::Values(values) => MeanPlanes::constant(&in_order(&values), input),
             Mean::Image | Mean::ImageAtCrop => MeanPlanes::of_image(&preprocessing, &statistics, &order, input),
         };
-        Ok(Pipeline { preprocessing, statistics, input, order, mean, std, target: Target::detect() })
+        Ok(Pipeline { preprocessing, statistics, input, order, mean, std, toning: None, target: Target::detect() })
+    }
+
+    /// Leaves the arithmetic on pixels to whoever gets the batches, where `takes_bytes`: batches are [`Pixels::Bytes`], if that is
+    /// possible. It is for three maps of colour; not where training changes finished values, by erasing or mixing.
+    #[must_use]
+    pub fn for_bytes(mut self, takes_bytes: bool) -> Pipeline {
+        let order = self.order.iter().map(|&c| c as u8).collect::<Vec<u8>>().try_into().ok();
+        self.toning = order.filter(|_| takes_bytes).map(|order| {
+            let MeanPlanes { values, height, width, moves } = self.mean.clone();
+            Arc::new(Toning { order, mean: values, height, width, moves })
+        });
+        self
+    }
+
+    /// Whether batches are bytes, as far as possible.
+    pub fn takes_bytes(&self) -> bool {
+        self.toning.is_some()
+    }
+
+    /// Room for the pixels of `capacity` views, in the form that they will have.
+    pub(crate) fn pixels(&self, capacity: usize, trains: bool) -> Pixels {
+        let values = self.input.len();
+        let finished = trains && (self.preprocessing.erasing.is_some() || self.preprocessing.mixes());
+        match &self.toning {
+            Some(toning) if !finished => {
+                let (rgb, looks) = (vec![0; capacity * values], vec![Look::default(); capacity]);
+                Pixels::Bytes(Bytes { rgb, looks, toning: Arc::clone(toning) })
+            }
+            _ => Pixels::F32(vec![0.0; capacity * values]),
+        }
     }
 
     /// How images are brought to the net.
@@ -146,7 +199,7 @@ impl Pipeline {
         assert_eq!(out.len(), views.count() * self.input.len(), "room for {} views of {}", views.count(), self.input);
         let Image { width, height, rgb } = image;
         let content = Content::Pixels { width: *width, height: *height, rgb };
-        self.prepare_test(content, views, &mut Scratch::default(), || (), out)
+        self.prepare_test(content, views, &mut Scratch::default(), || (), Room::F32(out))
     }
 
     /// The random choices for image `image`, the `position`-th of its epoch.
@@ -182,7 +235,7 @@ impl Pipeline {
         draw: Draw,
         scratch: &mut Scratch,
         decoded: impl FnOnce(),
-        out: &mut [f32],
+        mut out: Room<'_>,
     ) -> Result<(), Fault> {
         let p = &self.preprocessing;
         let (h, w) = (self.input.h, self.input.w);
@@ -202,8 +255,10 @@ impl Pipeline {
         };
         let flip = p.flip && draw.crop.u32(2) >> 31 == 1;
         let pixels = scratch.change(|pixels, memory| augment::change(p, draw.address, flip, pixels, w, memory));
-        self.write(pixels, w, View { corner: (0, 0), place, flip, noise: draw.noise }, out);
-        augment::erase(p, draw.address, self.input, out);
+        self.write(pixels, w, View { corner: (0, 0), place, flip, noise: draw.noise }, &mut out);
+        if let Room::F32(out) = out {
+            augment::erase(p, draw.address, self.input, out);
+        }
         Ok(())
     }
 
@@ -221,7 +276,7 @@ impl Pipeline {
         views: Views,
         scratch: &mut Scratch,
         decoded: impl FnOnce(),
-        out: &mut [f32],
+        mut out: Room<'_>,
     ) -> Result<(), Fault> {
         let (p, centre) = (&self.preprocessing, self.centre());
         let view = |corner, place, flip| View { corner, place, flip, noise: None };
@@ -233,15 +288,15 @@ impl Pipeline {
                     Region { y: oy + centre.0, x: ox + centre.1, height: h, width: w }
                 };
                 let pixels = scratch.region(content, p, choose, decoded)?;
-                self.write(pixels, w, view((0, 0), centre, false), out);
+                self.write(pixels, w, view((0, 0), centre, false), &mut out);
             }
             Views::Ten => {
                 let pixels = scratch.region(content, p, |placement| placement.square(p.stored), decoded)?;
                 let (bottom, right) = (p.stored - self.input.h, p.stored - self.input.w);
                 let places = [(0, 0), (0, right), centre, (bottom, 0), (bottom, right)];
                 let all = [false, true].into_iter().flat_map(|flip| places.map(|place| view(place, place, flip)));
-                for (out, view) in out.chunks_exact_mut(self.input.len()).zip(all) {
-                    self.write(pixels, p.stored, view, out);
+                for (index, view) in all.enumerate() {
+                    self.write(pixels, p.stored, view, &mut out.view(index, self.input.len()));
                 }
             }
         }
@@ -253,12 +308,24 @@ impl Pipeline {
         ((self.preprocessing.stored - self.input.h) / 2, (self.preprocessing.stored - self.input.w) / 2)
     }
 
-    /// One view of `pixels`, `[h, width, 3]`, as the net's input, `[c, h, w]`: `(pixel − mean + shift) / (std · divisor)`.
-    fn write(&self, pixels: &[u8], width: usize, view: View, out: &mut [f32]) {
+    /// One view of `pixels`, `[h, width, 3]`, as the net's input, `[c, h, w]`: `(pixel − mean + shift) · 1 / (std · divisor)`; or the
+    /// bytes, with the shift and the scale.
+    fn write(&self, pixels: &[u8], width: usize, view: View, out: &mut Room<'_>) {
         let Shape { h, w, .. } = self.input;
         let shift = |map: usize| view.noise.map_or(0.0, |noise| noise.shift[self.order[map]]);
         let scale = |map: usize| 1.0 / (self.std[map] * view.noise.map_or(1.0, |noise| noise.divisor));
         let row = |y: usize| &pixels[3 * ((view.corner.0 + y) * width + view.corner.1)..][..3 * w];
+        let out = match out {
+            Room::F32(out) => out,
+            Room::Bytes(rgb, looks) => {
+                rgb.chunks_exact_mut(3 * w).enumerate().for_each(|(y, out)| out.copy_from_slice(row(y)));
+                let place = [view.place.0 as u32, view.place.1 as u32];
+                let (shift, scale) = ([0, 1, 2].map(shift), [0, 1, 2].map(scale));
+                looks[0] = Look { place, reflected: view.flip, shift, scale };
+                return;
+            }
+        };
+        debug_assert_eq!(out.len(), self.input.c * h * w);
         let way = match (view.flip, self.mean.moves) {
             (false, _) => Way::Forward,
             (true, false) => Way::Reflected,

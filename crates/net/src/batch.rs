@@ -1,14 +1,6 @@
 //! What a loader hands to an executor.
 
-use crate::{Error, Result};
-
-/// The pixels of a batch, in one of the forms that executors accept.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Pixels {
-    /// Ready values, `[n, c, h, w]`, f32, contiguous.
-    F32(Vec<f32>),
-}
+use crate::{Error, Pixels, Result};
 
 /// What images that are mixtures of two show beside their label.
 #[derive(Debug, Clone, Default)]
@@ -106,9 +98,12 @@ impl Batch {
         Batch { pixels: Pixels::F32(vec![0.0; capacity * values_per_image]), labels: vec![0; capacity], mixed: None, n: 0 }
     }
 
-    /// The valid pixels as f32, `[n, c, h, w]`.
+    /// The valid pixels, `[n, c, h, w]`.
+    ///
+    /// # Panics
+    /// Where they are not f32.
     pub fn f32(&self) -> &[f32] {
-        let Pixels::F32(values) = &self.pixels;
+        let Pixels::F32(values) = &self.pixels else { panic!("the pixels are f32") };
         let per_image = values.len().checked_div(self.labels.len()).unwrap_or(0);
         &values[..self.n * per_image]
     }
@@ -144,8 +139,11 @@ impl Batch {
     }
 
     /// The whole f32 buffer for filling, `[capacity, c, h, w]`.
+    ///
+    /// # Panics
+    /// Where the pixels are not f32.
     pub fn f32_mut(&mut self) -> &mut [f32] {
-        let Pixels::F32(values) = &mut self.pixels;
+        let Pixels::F32(values) = &mut self.pixels else { panic!("the pixels are f32") };
         values
     }
 }

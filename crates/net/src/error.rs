@@ -59,4 +59,19 @@ pub enum Error {
         /// What happened.
         message: String,
     },
+    /// The device that an executor computes on has failed: what was there is gone, and the executor is of no more use.
+    #[error("{engine} engine: the GPU was lost: {message}")]
+    Lost {
+        /// The engine's name.
+        engine: &'static str,
+        /// What happened.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Whether the device is lost, so that only a new executor, perhaps only a new process, can go on.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Error::Lost { .. })
+    }
 }

@@ -17,23 +17,35 @@ pub enum Mode {
     Infer,
 }
 
-/// What an engine may round the operands of products to, where that makes them faster. Weights, momenta, gradients, sums and
-/// everything else stay f32.
+/// What an engine may round to, where that makes it faster: the operands of products, and with [`Precision::Bf16`] and
+/// [`Precision::F16`] also what it keeps between layers. Weights, momenta, gradients of parameters and sums stay f32. An engine
+/// refuses what it does not compute in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 24 bits: nothing is rounded.
     #[default]
     F32,
+    /// 11 bits with the exponents of f32, in products alone: what GPUs multiply f32 in. CPUs do not.
+    Tf32,
     /// 8 bits with the exponents of f32. Where a CPU has no instruction for it, the same bits are computed without, slowly.
     Bf16,
+    /// IEEE half precision: 11 bits with small exponents, so that gradients need a scale against underflow. CPUs do not.
+    F16,
+}
+
+impl Precision {
+    /// All of them, from the most exact on.
+    pub const ALL: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::F16];
 }
 
 impl std::fmt::Display for Precision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
             Precision::Bf16 => "bf16",
+            Precision::F16 => "f16",
         })
     }
 }
@@ -143,6 +155,11 @@ pub trait Executor: Send {
     /// The most images that one batch may hold.
     fn capacity(&self) -> usize;
 
+    /// Whether batches may hold [`crate::Pixels::Bytes`].
+    fn takes_bytes(&self) -> bool {
+        false
+    }
+
     /// Sets weights, momenta or gradients.
     ///
     /// # Errors
@@ -199,4 +216,24 @@ pub trait Executor: Send {
 
     /// The plan as a table: for each layer the algorithm, why, bytes and FLOPs.
     fn plan(&self) -> String;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Holder {
+        precision: Precision,
+    }
+
+    #[test]
+    fn precisions_are_written_as_they_print() {
+        assert_eq!(Precision::ALL.map(|precision| precision.to_string()), ["f32", "tf32", "bf16", "f16"]);
+        for precision in Precision::ALL {
+            let text = format!("precision = \"{precision}\"\n");
+            assert_eq!(toml::to_string(&Holder { precision }).unwrap(), text);
+            assert_eq!(toml::from_str::<Holder>(&text).unwrap().precision, precision);
+        }
+    }
 }

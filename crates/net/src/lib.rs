@@ -10,8 +10,10 @@ mod batch;
 mod error;
 mod executor;
 mod layer;
+pub mod lifetimes;
 mod net;
 mod params;
+mod pixels;
 mod presets;
 pub mod random;
 mod shape;
@@ -19,7 +21,7 @@ mod table;
 mod text;
 mod variant;
 
-pub use batch::{Batch, Mixed, Pixels, Target, Targets};
+pub use batch::{Batch, Mixed, Target, Targets};
 pub use error::Error;
 pub use executor::{Bucket, BucketValues, Executor, Form, Hyper, Kind, Mode, ParamHyper, Precision, StepInfo, StepLoss};
 pub use layer::{
@@ -28,6 +30,7 @@ pub use layer::{
 };
 pub use net::Net;
 pub use params::{ParamInfo, ParamSet, Role, SharedTensor, Tensor, check_shared, initialise};
+pub use pixels::{Bytes, Look, Pixels, Toning};
 pub use presets::{PRESETS, Preset};
 pub use shape::{Shape, window};
 pub use text::text_position;

@@ -54,7 +54,9 @@ impl<'a> Session<'a> {
             Some(saved) => saved.statistics()?,
             None => statistics(dataset, config, log, stop)?,
         };
-        let pipeline = Arc::new(Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?);
+        let pipeline = Arc::new(
+            Pipeline::new(config.recipe.preprocessing.clone(), measured, exec.net().input())?.for_bytes(exec.takes_bytes()),
+        );
         load(exec, config, saved.as_ref())?;
         let mut schedule = Scheduler::new(config.recipe, exec.net(), span)?;
         let progress = saved.as_ref().map(|saved| saved.manifest().progress.clone()).unwrap_or_default();

@@ -22,11 +22,12 @@ impl Splitter {
         if batch.n <= self.most {
             return visit(batch, 0);
         }
-        let piece = self.piece.get_or_insert_with(|| Batch::with_capacity(self.most, self.values_per_image));
+        let (most, values) = (self.most, self.values_per_image);
+        let piece =
+            self.piece.get_or_insert_with(|| Batch { pixels: batch.pixels.room(most, values), ..Batch::with_capacity(most, 0) });
         for first in (0..batch.n).step_by(self.most) {
             piece.n = self.most.min(batch.n - first);
-            let values = &batch.f32()[first * self.values_per_image..][..piece.n * self.values_per_image];
-            piece.f32_mut()[..values.len()].copy_from_slice(values);
+            piece.pixels.copy_images(&batch.pixels, first, piece.n, self.values_per_image);
             piece.labels[..piece.n].copy_from_slice(&batch.labels[first..][..piece.n]);
             match &batch.mixed {
                 None => piece.mixed = None,

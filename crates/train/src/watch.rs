@@ -46,7 +46,7 @@ pub(crate) fn diagnosis(exec: &mut dyn Executor, batch: &Batch, mean: f64) -> St
     let classes = exec.net().classes();
     let mut text = format!(
         "the loss stays at {mean:.4}, which is ln({classes}): the net guesses. What it may come from:\n{}",
-        input_scale(batch.f32())
+        input_scale(&batch.pixels.to_f32(exec.net().input(), batch.n))
     );
     let relus: Vec<String> =
         exec.net().layers().iter().filter(|layer| layer.op == Op::Relu).map(|layer| layer.name.clone()).collect();

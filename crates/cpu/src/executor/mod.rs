@@ -136,6 +136,7 @@ impl Planned {
         let linear = match options.precision {
             Precision::F32 => gemm,
             Precision::Bf16 => Gemm::bf16(gemm.target()),
+            other => return Err(fault(format!("CPUs compute in f32 and bf16, not in {other}"))),
         };
         let request = Request {
             net,
@@ -212,6 +213,7 @@ impl Cpu {
         if batch.labels.len() < n {
             return Err(Error::Batch(format!("{n} images, but room for {} labels", batch.labels.len())));
         }
+        let net::Pixels::F32(_) = &batch.pixels else { return Err(Error::Batch("pixels are not f32".into())) };
         let values = batch.f32();
         if values.len() != n * input.len() {
             let given = values.len() / n;

@@ -4,7 +4,6 @@ use net::random::dropout_threshold;
 use net::{Conv, DropoutScaling, Local, LrnAcross, LrnWithin, MaxPool, Mode, Op, Padding, Pair, Shape, Ties};
 
 use super::layout::is_named;
-use super::memory::Buffer;
 use super::winograd::{self, Geometry, Tiled};
 use super::{Context, Pass};
 use crate::kernels::blocked::norm_pool_scratch_len;
@@ -13,6 +12,7 @@ use crate::kernels::gemm::{LINE, LINE_DEPTH};
 use crate::kernels::lrn::LrnNumbers;
 use crate::kernels::lrn_within::WithinNumbers;
 use crate::kernels::pool::PoolWindow;
+use net::lifetimes::Buffer;
 
 /// What a layer does, with all its numbers.
 #[derive(Debug)]

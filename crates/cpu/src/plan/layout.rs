@@ -2,9 +2,9 @@
 
 use net::{MaxPool, Op, Ties};
 
-use super::memory::Buffer;
 use super::{Context, Input};
 use crate::kernels::lrn::LrnNumbers;
+use net::lifetimes::Buffer;
 
 /// The order of an image's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

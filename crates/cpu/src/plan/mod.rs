@@ -5,7 +5,6 @@
 
 mod choose;
 mod layout;
-mod memory;
 mod print;
 mod winograd;
 
@@ -14,10 +13,10 @@ pub(crate) use choose::{
     LinearPlan, LocalPlan, MaxPoolBackward, MaxPoolPlan, OpPlan, TASKS, linear_depth,
 };
 pub(crate) use layout::{Layout, Reorder};
-pub(crate) use memory::Buffer;
+pub(crate) use net::lifetimes::Buffer;
 pub(crate) use winograd::{Tiled, TiledBackward};
 
-use memory::Needs;
+use net::lifetimes::Needs;
 use net::{Mode, Net, Op};
 
 use crate::arena::{ALIGN, Slot};
@@ -216,7 +215,8 @@ impl Plan {
             place_gradients(&mut context, &mut layers, learns_from);
         }
         let scratch = context.needs.buffer(context.scratch * request.threads, 0, end);
-        let (memory, arena_len) = context.needs.place();
+        let (places, arena_len) = context.needs.place(ALIGN);
+        let memory = places.iter().map(|place| Slot { offset: place.offset, len: place.len }).collect();
         let (isa, threads, capacity) = (request.gemm.target().isa(), request.threads, request.capacity);
         let (net, mode) = (net.name().to_string(), request.mode);
         Plan { net, isa, threads, capacity, mode, layers, params, weights, learning, scratch, memory, arena_len }

@@ -1,11 +1,11 @@
 //! When a convolution is worth transforming, and the memory for it.
 
-use super::memory::Buffer;
 use super::{Context, Pass};
 use crate::Convolution;
 use crate::kernels::conv::Window;
 use crate::kernels::lanes::LANES;
 use crate::kernels::winograd::{Fold, Tile, Tiling};
+use net::lifetimes::Buffer;
 
 /// A convolution by tiles: of stride 1 from `c` to `k` maps of each group, both whole blocks, after folding where `fold` is given.
 #[derive(Debug, Clone)]

@@ -151,7 +151,18 @@ args! {
         hits: Uints,
         step: Ptr<Step>,
         classes: u32,
-        reserved: u32,
+        /// Pixels of a map of what the logits were made of, mostly 1; classes are its values in the order `[c, h, w]`.
+        plane: u32,
+    }
+
+    /// `softmax_logits` of `kernels/softmax.cu`
+    pub(crate) struct Logits {
+        x: Elems,
+        logits: Floats,
+        step: Ptr<Step>,
+        classes: u32,
+        /// Pixels of a map.
+        plane: u32,
     }
 
     /// What a training pass found: a [`net::StepLoss`], on the device.
@@ -252,7 +263,7 @@ args! {
 }
 
 /// Writes the C text of every structure of this file.
-pub(crate) const STRUCTS: [fn() -> String; 16] = [
+pub(crate) const STRUCTS: [fn() -> String; 17] = [
     <Pointwise as super::Struct>::C,
     <Dropout as super::Struct>::C,
     <Pool as super::Struct>::C,
@@ -260,6 +271,7 @@ pub(crate) const STRUCTS: [fn() -> String; 16] = [
     <LrnWithin as super::Struct>::C,
     <Input as super::Struct>::C,
     <Softmax as super::Struct>::C,
+    <Logits as super::Struct>::C,
     <PassResult as super::Struct>::C,
     <SumLosses as super::Struct>::C,
     <Parameter as super::Struct>::C,

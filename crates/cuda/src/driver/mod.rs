@@ -3,6 +3,7 @@
 //! Work is put on two queues and runs in the order of each: copies of batches on one, everything else on the other. Nothing here
 //! waits for the device but [`Driver::block_on`].
 
+pub(crate) mod cuda;
 #[cfg(feature = "emulator")]
 pub(crate) mod emulated;
 

@@ -10,6 +10,15 @@ use crate::args::layers::Pool;
 use crate::args::{Bytes, Elems};
 use crate::driver::Launch;
 
+/// Bytes of the number that names a window's winner.
+pub(crate) fn arg_bytes(kernel: Pair) -> usize {
+    match kernel.r * kernel.s {
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        _ => 4,
+    }
+}
+
 /// The windows of a pooling layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
@@ -26,11 +35,7 @@ pub(crate) struct Windows {
 impl Windows {
     /// Bytes of the number that names a window's winner: its places, and one number more for nobody.
     pub(crate) fn arg_bytes(&self) -> usize {
-        match self.kernel.r * self.kernel.s {
-            0..=0xff => 1,
-            0x100..=0xffff => 2,
-            _ => 4,
-        }
+        arg_bytes(self.kernel)
     }
 
     /// The same kernel for vectors of maps, or for whatever there is.

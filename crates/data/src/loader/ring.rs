@@ -153,10 +153,15 @@ impl Ring {
         options: &super::LoaderOptions,
     ) -> Ring {
         let slots = options.slots.max(2);
-        let mixes = matches!(task, Task::Train { .. }) && pipeline.preprocessing().mixes();
+        let trains = matches!(task, Task::Train { .. });
+        let mixes = trains && pipeline.preprocessing().mixes();
         let mixed = || mixes.then(|| Mixed::with_capacity(options.batch));
         let empty = || Loaded {
-            batch: Batch { mixed: mixed(), ..Batch::with_capacity(options.batch, pipeline.input().len()) },
+            batch: Batch {
+                pixels: pipeline.pixels(options.batch, trains),
+                mixed: mixed(),
+                ..Batch::with_capacity(options.batch, 0)
+            },
             samples: Vec::with_capacity(options.batch),
             epoch: 0,
             index: 0,
@@ -292,7 +297,7 @@ impl Shared {
                 state.stages.idle += since.elapsed();
                 continue;
             };
-            state.open(loaded, self.values());
+            state.open(loaded, self.views(), self.pipeline.input().len());
             if state.ended {
                 self.delivery.notify_all();
             }
@@ -300,10 +305,9 @@ impl Shared {
         }
     }
 
-    /// Values of one image in a batch: of all its views.
-    fn values(&self) -> usize {
-        let views = if let Task::Test(views) = self.task { views.count() } else { 1 };
-        views * self.pipeline.input().len()
+    /// Views of one image in a batch.
+    fn views(&self) -> usize {
+        if let Task::Test(views) = self.task { views.count() } else { 1 }
     }
 
     fn prepare(&self, claim: &mut Claim, worker: &mut Worker, times: &mut Times) -> Result<()> {
@@ -312,7 +316,7 @@ impl Shared {
         let content = self.source.fetch(index, &mut worker.bytes)?;
         let fetched = Instant::now();
         let mut decoded = fetched;
-        let (scratch, out) = (&mut worker.scratch, claim.place.values());
+        let (scratch, out) = (&mut worker.scratch, claim.place.room());
         let prepared = match self.task {
             Task::Test(views) => self.pipeline.prepare_test(content, views, scratch, || decoded = Instant::now(), out),
             Task::Train { seed } => {
@@ -346,8 +350,7 @@ impl Shared {
     fn close(&self, slot: Slot) -> (u64, Ready, Vec<u32>) {
         let Slot { sequence, plan: Plan { heading, images }, mut errors, canvas, .. } = slot;
         let mut loaded = canvas.finish();
-        let values = self.values();
-        let views = values / self.pipeline.input().len();
+        let views = self.views();
         errors.sort_by_key(|(row, _)| *row);
         let mut rejected = errors.iter().map(|(row, _)| *row).peekable();
         let mut n = 0;
@@ -357,7 +360,7 @@ impl Shared {
                 continue;
             }
             if n != row {
-                loaded.batch.f32_mut().copy_within(row * values..(row + 1) * values, n * values);
+                loaded.batch.pixels.move_images(row * views, n * views, views, self.pipeline.input().len());
             }
             loaded.batch.labels[n * views..(n + 1) * views].fill(self.source.label(image as usize));
             loaded.samples.extend(std::iter::repeat_n(image, views));
@@ -390,8 +393,8 @@ impl Slot {
 }
 
 impl State {
-    /// Opens the next batch of the agenda in `loaded`, with `values` for an image, or notes the agenda's end.
-    fn open(&mut self, loaded: Loaded, values: usize) {
+    /// Opens the next batch of the agenda in `loaded`, with `views` of `values` each for an image, or notes the agenda's end.
+    fn open(&mut self, loaded: Loaded, views: usize, values: usize) {
         while self.planned.len() <= ANNOUNCED {
             let mut images = self.spare_lists.pop().unwrap_or_default();
             images.clear();
@@ -404,7 +407,7 @@ impl State {
             self.spare.push(loaded);
             return;
         };
-        let canvas = Canvas::new(loaded, values);
+        let canvas = Canvas::new(loaded, views, values);
         self.open.push(Slot { sequence: self.next_open, plan, errors: Vec::new(), claimed: 0, done: 0, canvas });
         self.next_open += 1;
     }

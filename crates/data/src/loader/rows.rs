@@ -4,7 +4,10 @@
 
 use std::ptr::NonNull;
 
+use net::{Look, Pixels};
+
 use super::Loaded;
+use crate::pipeline::Room;
 
 /// A batch that is being filled: lends out each image's place once, and gives the batch when all places are back.
 #[derive(Debug)]
@@ -12,32 +15,50 @@ pub(super) struct Canvas {
     /// Not touched while a place is out.
     loaded: Option<Loaded>,
     /// Of the batch's pixels.
-    base: NonNull<f32>,
+    base: Base,
+    /// Views that there is room for, and those of a place.
     len: usize,
-    /// Values of a place.
-    each: usize,
+    views: usize,
+    /// Values of a view.
+    values: usize,
     lent: usize,
     out: usize,
 }
 
-/// One image's place in a batch, `[views, c, h, w]`. It is given back to the canvas that lent it.
-#[derive(Debug)]
-pub(super) struct Place {
-    values: NonNull<f32>,
-    each: usize,
+/// Memory of one of the forms of [`Pixels`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    F32(NonNull<f32>),
+    Bytes(NonNull<u8>, NonNull<Look>),
 }
 
-// SAFETY: a canvas is a batch and a pointer into that batch's own memory.
+/// One image's place in a batch. It is given back to the canvas that lent it.
+#[derive(Debug)]
+pub(super) struct Place {
+    base: Base,
+    /// The canvas's.
+    of: Base,
+    views: usize,
+    values: usize,
+}
+
+// SAFETY: a canvas is a batch and pointers into that batch's own memory.
 unsafe impl Send for Canvas {}
-// SAFETY: the canvas lends each place once and keeps away from it until it is back, so a place is like a `&mut [f32]`.
+// SAFETY: the canvas lends each place once and keeps away from it until it is back, so a place is like a `&mut` of its values.
 unsafe impl Send for Place {}
 
 impl Canvas {
-    /// Of a batch whose images have `each` values.
-    pub(super) fn new(mut loaded: Loaded, each: usize) -> Canvas {
-        let pixels = loaded.batch.f32_mut();
-        let (base, len) = (NonNull::from(&mut *pixels).cast(), pixels.len());
-        Canvas { loaded: Some(loaded), base, len, each, lent: 0, out: 0 }
+    /// Of a batch whose images have `views` of `values` each.
+    pub(super) fn new(mut loaded: Loaded, views: usize, values: usize) -> Canvas {
+        let (base, len) = match &mut loaded.batch.pixels {
+            Pixels::F32(all) => (Base::F32(NonNull::from(&mut all[..]).cast()), all.len() / values),
+            Pixels::Bytes(all) => {
+                let (rgb, looks) = (NonNull::from(&mut all.rgb[..]).cast(), NonNull::from(&mut all.looks[..]).cast());
+                (Base::Bytes(rgb, looks), (all.rgb.len() / values).min(all.looks.len()))
+            }
+            _ => unreachable!("the loader makes no others"),
+        };
+        Canvas { loaded: Some(loaded), base, len, views, values, lent: 0, out: 0 }
     }
 
     /// The place of the next image.
@@ -45,13 +66,17 @@ impl Canvas {
     /// # Panics
     /// Where the batch has no room for another.
     pub(super) fn lend(&mut self) -> Place {
-        let begin = self.lent * self.each;
-        assert!(begin + self.each <= self.len, "room for image {}", self.lent);
+        let begin = self.lent * self.views;
+        assert!(begin + self.views <= self.len, "room for image {}", self.lent);
         self.lent += 1;
         self.out += 1;
-        // SAFETY: within the batch's memory, as was just checked.
-        let values = unsafe { self.base.add(begin) };
-        Place { values, each: self.each }
+        let base = match self.base {
+            // SAFETY: within the batch's memory, as was just checked.
+            Base::F32(at) => Base::F32(unsafe { at.add(begin * self.values) }),
+            // SAFETY: as above, of both.
+            Base::Bytes(rgb, looks) => unsafe { Base::Bytes(rgb.add(begin * self.values), looks.add(begin)) },
+        };
+        Place { base, of: self.base, views: self.views, values: self.values }
     }
 
     /// Takes a place back.
@@ -59,9 +84,7 @@ impl Canvas {
     /// # Panics
     /// Where another canvas lent it.
     pub(super) fn take_back(&mut self, place: Place) {
-        let address = |p: NonNull<f32>| p.as_ptr() as usize;
-        let mine = address(self.base)..address(self.base) + self.len * size_of::<f32>();
-        assert!(self.out > 0 && mine.contains(&address(place.values)), "a place of this canvas");
+        assert!(self.out > 0 && place.of == self.base, "a place of this canvas");
         self.out -= 1;
     }
 
@@ -85,9 +108,18 @@ impl Drop for Canvas {
 }
 
 impl Place {
-    pub(super) fn values(&mut self) -> &mut [f32] {
+    pub(super) fn room(&mut self) -> Room<'_> {
+        let len = self.views * self.values;
         // SAFETY: the canvas lent this memory to this place alone, and keeps it until the place is back.
-        unsafe { std::slice::from_raw_parts_mut(self.values.as_ptr(), self.each) }
+        unsafe {
+            match self.base {
+                Base::F32(at) => Room::F32(std::slice::from_raw_parts_mut(at.as_ptr(), len)),
+                Base::Bytes(rgb, looks) => Room::Bytes(
+                    std::slice::from_raw_parts_mut(rgb.as_ptr(), len),
+                    std::slice::from_raw_parts_mut(looks.as_ptr(), self.views),
+                ),
+            }
+        }
     }
 }
 
@@ -103,11 +135,12 @@ mod tests {
 
     #[test]
     fn places_are_filled_by_threads_and_make_up_the_batch() {
-        let mut canvas = Canvas::new(loaded(), 4);
+        let mut canvas = Canvas::new(loaded(), 2, 2);
         let places: Vec<Place> = (0..3).map(|_| canvas.lend()).collect();
         let filled: Vec<Place> = std::thread::scope(|scope| {
             let fill = |(i, mut place): (usize, Place)| {
-                place.values().fill(i as f32);
+                let Room::F32(values) = place.room() else { unreachable!("pixels are f32") };
+                values.fill(i as f32);
                 place
             };
             let threads: Vec<_> = places.into_iter().enumerate().map(|p| scope.spawn(move || fill(p))).collect();
@@ -121,14 +154,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "room for image 3")]
     fn no_place_is_lent_beyond_the_batch() {
-        let mut canvas = Canvas::new(loaded(), 4);
+        let mut canvas = Canvas::new(loaded(), 2, 2);
         let _places: Vec<Place> = (0..4).map(|_| canvas.lend()).collect();
     }
 
     #[test]
     #[should_panic(expected = "every place is back")]
     fn a_batch_is_not_done_while_a_place_is_out() {
-        let mut canvas = Canvas::new(loaded(), 4);
+        let mut canvas = Canvas::new(loaded(), 2, 2);
         let _place = canvas.lend();
         canvas.finish();
     }
@@ -136,7 +169,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a place of this canvas")]
     fn a_place_goes_back_to_its_own_canvas() {
-        let (mut canvas, mut other) = (Canvas::new(loaded(), 4), Canvas::new(loaded(), 4));
+        let (mut canvas, mut other) = (Canvas::new(loaded(), 2, 2), Canvas::new(loaded(), 2, 2));
         let (place, _others) = (canvas.lend(), other.lend());
         other.take_back(place);
     }

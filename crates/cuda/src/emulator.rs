@@ -1,0 +1,48 @@
+//! The engine on a device that is an ordinary CPU: every kernel is executed, thread by thread, with no GPU. For tests: it is slow, and needs
+//! g++ at run time.
+
+use std::path::PathBuf;
+
+use net::{Mode, Net, Precision, Result};
+
+use crate::driver::emulated::Emulated;
+use crate::executor::{Cuda, layer_index};
+use crate::kernels::Element;
+use crate::plan::{Plan, Request};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What operands of products, and values between layers, are rounded to.
+    pub precision: Precision,
+    /// Keep every activation, and compute the gradient by the input pixels.
+    pub inspect: bool,
+    /// A layer whose output is kept for [`net::Executor::activation`].
+    pub keep: Option<String>,
+    /// The order in which threads run.
+    pub seed: u64,
+    /// Blocks that run at once.
+    pub workers: usize,
+    /// Where compiled kernels are kept.
+    pub folder: PathBuf,
+}
+
+/// As the engine on a GPU, see `prepare`.
+///
+/// # Errors
+/// Where there is no g++, or too little memory.
+pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cuda> {
+    let element = Element::from(options.precision);
+    let keep = options.keep.as_deref().map(|layer| layer_index(net, layer)).transpose()?;
+    let plan = Plan::new(&Request { net, capacity: batch, mode, element, inspect: options.inspect, keep })?;
+    let device = Emulated::new(element, options.seed, &options.folder)?.with_workers(options.workers);
+    Cuda::new(plan, Box::new(device), true)
+}
+
+/// Whether there is what it needs.
+///
+/// # Errors
+/// Where not, saying what is missing.
+pub fn available(folder: &std::path::Path) -> Result<()> {
+    Emulated::new(Element::F32, 0, folder).map(|_| ())
+}
