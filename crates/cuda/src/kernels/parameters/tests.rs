@@ -21,9 +21,10 @@ struct Held {
 }
 
 fn held(bench: &mut Bench, change: impl Fn(&mut [Vec<f32>])) -> Held {
-    let of =
-        |seed| LENS.iter().enumerate().map(|(i, &len)| numbers(Element::F32, Values::Normal, seed + i as u64, 1, len)).collect();
-    let (mut gradients, velocities, weights): (Vec<Vec<f32>>, Vec<Vec<f32>>, Vec<Vec<f32>>) = (of(10), of(30), of(50));
+    let [mut gradients, velocities, weights] = [10, 30, 50].map(|seed| {
+        let of = |(i, &len)| numbers(Element::F32, Values::Normal, seed + i as u64, 1, len);
+        LENS.iter().enumerate().map(of).collect::<Vec<_>>()
+    });
     change(&mut gradients);
     let mut places = Vec::new();
     for (i, &len) in LENS.iter().enumerate() {

@@ -73,8 +73,8 @@ fn cases() -> Vec<Case> {
     all
 }
 
-fn by_image(x: &[f64], len: usize, mut f: impl FnMut(&[f64]) -> Vec<f64>) -> Vec<f64> {
-    x.chunks_exact(len).flat_map(|x| f(x)).collect()
+fn by_image(x: &[f64], len: usize, f: impl FnMut(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    x.chunks_exact(len).flat_map(f).collect()
 }
 
 /// The gradient by `x` in f64.

@@ -8,6 +8,10 @@ use super::*;
 use crate::kernels::Element;
 use crate::kernels::testing::{Bench, ELEMENTS, Turn, close, first, numbers, to_f64};
 
+fn vector(classes: usize) -> Shape {
+    Shape { c: classes, h: 1, w: 1 }
+}
+
 fn net_of(classes: usize) -> Net {
     let layers = vec![net::Layer { name: "prob".into(), op: net::Op::Softmax }];
     Net::new("softmax", Shape { c: classes, h: 1, w: 1 }, layers).expect("a net")
@@ -22,11 +26,11 @@ struct Left {
     result: PassResult,
 }
 
-fn run(bench: &mut Bench, classes: usize, logits: &[f32], batch: &Batch) -> Left {
-    let (n, shape) = (bench.images, Shape { c: classes, h: 1, w: 1 });
+fn run(bench: &mut Bench, shape: Shape, values: &[f32], batch: &Batch) -> Left {
+    let (n, classes) = (bench.images, shape.len());
     let pass = bench.pass;
     let room = pass.capacity * classes;
-    let z = bench.floats(logits);
+    let z = bench.floats(values);
     let p: Floats = bench.room_for(room);
     let labels = bench.values(&batch.labels[..n]);
     let mixed = batch.mixed.as_ref().map(|mixed| (bench.values(&mixed.labels[..n]), bench.values(&mixed.shares[..n])));
@@ -36,7 +40,7 @@ fn run(bench: &mut Bench, classes: usize, logits: &[f32], batch: &Batch) -> Left
     let result = Ptr::at(bench.device.room::<u64>(PassResult::LEN / 8));
     let outputs = Loss { dz, nll, hits };
     let labels = Labels { labels, mixed };
-    bench.run([loss(&pass, classes, z, p, labels, outputs), sum_losses(&pass, nll, hits, result)]);
+    bench.run([loss(&pass, shape, z, p, labels, outputs), sum_losses(&pass, nll, hits, result)]);
     let tested: Floats = bench.room_for(room);
     bench.run([forward(&pass, classes, z, tested), forward(&pass, classes, z, z)]);
     let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -71,14 +75,14 @@ fn labelled(classes: usize, n: usize, mixed: bool) -> Batch {
     batch
 }
 
-fn one(element: Element, classes: usize, n: usize, kind: Values, mixed: bool, loss_scale: f32) -> Option<()> {
-    let turn = Turn { loss_scale, ..first(n) };
+fn one(element: Element, shape: Shape, n: usize, kind: Values, mixed: bool, loss_scale: f32) -> Option<()> {
+    let (turn, classes) = (Turn { loss_scale, ..first(n) }, shape.len());
     let mut bench = Bench::new("softmax.cu", element, classes as u64, n, turn)?;
     let logits = numbers(Element::F32, kind, classes as u64, n, classes);
     let (net, batch) = (net_of(classes), labelled(classes, n, mixed));
-    let left = run(&mut bench, classes, &logits, &batch);
-    let (z, shape, targets) = (to_f64(&logits), Shape { c: classes, h: 1, w: 1 }, batch.targets());
-    let what = format!("{classes} classes, {kind:?}, mixed {mixed}");
+    let left = run(&mut bench, shape, &logits, &batch);
+    let (z, targets) = (to_f64(&logits), batch.targets());
+    let what = format!("{shape} classes, {kind:?}, mixed {mixed}");
 
     let p = bound::forward(&net, 0, Weights::default(), None, Of::Test, &z);
     close(&format!("softmax, {what}"), Element::F32, shape, &left.probabilities, &p);
@@ -119,14 +123,32 @@ fn probabilities_losses_and_gradients() {
     let kinds =
         [Values::Normal, Values::Offset, Values::Zeros, Values::Integers, Values::Negative, Values::Pixels, Values::Extreme];
     for (turn, element) in ELEMENTS.into_iter().enumerate() {
-        for (i, classes) in [1, 2, 3, 10, 128, 1000, 1001].into_iter().enumerate() {
+        let maps = Shape { c: 5, h: 3, w: 2 };
+        let shapes = [1, 2, 3, 10, 128, 1000, 1001].map(vector);
+        for (i, shape) in shapes.into_iter().chain([maps]).enumerate() {
             for (j, kind) in kinds.into_iter().enumerate() {
                 let loss_scale = if element == Element::F16 { 1024.0 } else { 1.0 };
                 let (n, mixed) = ([7, 1, 3][(turn + i) % 3], (i + j) % 2 == 0);
-                if one(element, classes, n, kind, mixed, loss_scale).is_none() {
+                if one(element, shape, n, kind, mixed, loss_scale).is_none() {
                     return;
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn values_become_logits() {
+    for element in ELEMENTS {
+        for shape in [vector(1), vector(1001), Shape { c: 5, h: 3, w: 2 }, Shape { c: 16, h: 2, w: 2 }] {
+            let Some(mut bench) = Bench::new("softmax.cu", element, 2, 3, first(3)) else { return };
+            let values = numbers(element, Values::Normal, 1, 3, shape.len());
+            let (x, z) = (bench.maps(shape, &values), bench.room_for(4 * shape.len()));
+            let pass = bench.pass;
+            bench.run([logits(&pass, shape, x, z)]);
+            let got: Vec<f32> = bench.read_values(z, 4 * shape.len());
+            assert_eq!(got[..values.len()], values);
+            assert!(got[values.len()..].iter().all(|z| z.is_nan()), "the image behind the last was written");
         }
     }
 }
@@ -137,7 +159,7 @@ fn many_images() {
     for seed in 0..2 {
         let Some(mut bench) = Bench::new("softmax.cu", Element::F32, seed, 700, first(700)) else { return };
         let logits = numbers(Element::F32, Values::Normal, 4, 700, 3);
-        let left = run(&mut bench, 3, &logits, &labelled(3, 700, false));
+        let left = run(&mut bench, vector(3), &logits, &labelled(3, 700, false));
         let mut lanes = vec![0.0; 256];
         left.nll.iter().enumerate().for_each(|(i, nll)| lanes[i % 256] += nll);
         while lanes.len() > 1 {
@@ -159,7 +181,7 @@ fn mixtures_with_nothing() {
     let mut all = Vec::new();
     for labels in [None, Some(plain.labels.clone()), Some(other)] {
         let mixed = labels.map(|labels| Mixed { labels, shares: vec![1.0; 6] });
-        let left = run(&mut bench, 10, &logits, &Batch { mixed, ..plain.clone() });
+        let left = run(&mut bench, vector(10), &logits, &Batch { mixed, ..plain.clone() });
         let bits: Vec<u32> = left.dz.iter().map(|x| x.to_bits()).collect();
         all.push((left.result.nll_sum.to_bits(), left.hits, bits));
     }
@@ -184,7 +206,7 @@ fn what_is_not_finite_shows() {
         let logits: Vec<f32> = images.iter().flat_map(|(z, _, _)| *z).collect();
         let mut batch = labelled(3, images.len(), false);
         batch.labels = images.iter().map(|&(_, label, _)| label).collect();
-        let left = run(&mut bench, 3, &logits, &batch);
+        let left = run(&mut bench, vector(3), &logits, &batch);
         assert_eq!(left.hits, images.map(|(_, _, hit)| hit));
         for (i, nll) in left.nll.iter().enumerate() {
             let p = &left.probabilities[i * 3..][..3];
