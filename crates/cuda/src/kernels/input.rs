@@ -1,5 +1,8 @@
 //! `kernels/input.cu`: pixels become values as kernels read them, and back for the gradient by the pixels.
 
+#[cfg(test)]
+mod tests;
+
 use net::Shape;
 
 use super::pass::{Pass, SHARED, THREADS, small};
@@ -42,7 +45,7 @@ impl Fold {
     /// f32 of shared memory for a tile of so many columns.
     fn shared(&self, tile: usize) -> usize {
         let Fold { input, fold, output, .. } = *self;
-        (input.c * fold * (tile * fold | 1) + output.c) * 4
+        (input.c * fold * ((tile * fold) | 1) + output.c) * 4
     }
 
     /// Columns of a tile of a row with `columns`: as many as fit, in equal tiles.
