@@ -36,7 +36,8 @@ typedef f16 elem;
 #ifdef __CUDACC__
 
 #define DEVICE __device__ __forceinline__
-#define KERNEL(name, Args, threads) extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Args a)
+// The most threads of a block and, where a fourth argument is, how many blocks a multiprocessor has registers for at least.
+#define KERNEL(name, Args, ...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__) name(const __grid_constant__ Args a)
 #define SHARED(name) extern __shared__ __align__(128) u8 name[]
 
 DEVICE float to_float(float x) { return x; }

@@ -10,6 +10,7 @@
 #include "vectors.cuh"
 
 constexpr int THREADS = 256;
+constexpr int BLOCKS = 3;
 
 DEVICE Stream masks(const Dropout& a, u32 image) {
     return stream(a.step->seed, PURPOSE_DROPOUT, a.layer, a.step->step, a.step->first_image + image);
@@ -34,7 +35,7 @@ KERNEL(dropout_flat, Dropout, THREADS) {
 }
 
 // Maps of 4 · i values and VEC · j channels: VEC channels of four neighbouring pixels by each thread.
-KERNEL(dropout_maps, Dropout, THREADS) {
+KERNEL(dropout_maps, Dropout, THREADS, BLOCKS) {
     const u32 groups = a.c / VEC, item = thread_of_grid();
     if (item >= a.plane / 4 * groups) return;
     const u32 c = item % groups * VEC, pixel = item / groups * 4;

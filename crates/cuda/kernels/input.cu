@@ -1,6 +1,6 @@
 // The way in: pixels as a host sends them become values as kernels read them, and back for the gradient by the pixels.
 //
-// Arguments (Input): x, dx [n, c, h, w] f32; y [n, out_h, out_w, out_c] elem; dy the same, elem or f32 (dy_floats), whichever is not null.
+// Arguments (Input): x, dx [n, c, h, w] f32, or where step->bytes x is made of rgb [n, h, w, 3] and looks [n] as net::Bytes says; y [n, out_h, out_w, out_c] elem; dy the same, elem or f32 (dy_floats), whichever is not null.
 // y[n, i, j, (di · fold + dj) · c + ch] = x[n, ch, i · fold + di − top, j · fold + dj − left], 0 outside the image and in channels from
 // c · fold² on: a convolution of stride `fold` over x becomes one of stride 1 over y. dx is read from the same places, divided by
 // step->loss_scale; it is 0 of pixels that y has not.
@@ -39,6 +39,38 @@ DEVICE void write_places(const Input& a, const Tile& t, u32* places) {
     }
 }
 
+// What an image's map is made of: f32 values, or bytes, means, shift and scale.
+struct Map {
+    const float *values, *mean;
+    const u8* rgb;
+    bool reflected, mean_reflected;
+    float shift, scale;
+};
+DEVICE Map map(const Input& a, u32 image, u32 ch) {
+    Map m = {};
+    if (!a.step->bytes) {
+        m.values = a.x + ((u64)image * a.c + ch) * a.h * a.w;
+        return m;
+    }
+    const Step& step = *a.step;
+    const Look& look = a.looks[image];
+    m.rgb = a.rgb + (u64)image * a.h * a.w * 3 + (step.order >> 2 * ch & 3);
+    m.mean = step.mean + (u64)ch * step.mean_height * step.mean_width;
+    if (step.moves) m.mean += look.top * step.mean_width + look.left;
+    m.reflected = look.reflected;
+    m.mean_reflected = look.reflected && step.moves;
+    m.shift = ch == 0 ? look.shift_0 : ch == 1 ? look.shift_1 : look.shift_2;
+    m.scale = ch == 0 ? look.scale_0 : ch == 1 ? look.scale_1 : look.scale_2;
+    return m;
+}
+// The value, or (v − m + shift) · scale, operation by operation.
+DEVICE float pixel(const Input& a, const Map& m, u32 row, u32 column) {
+    if (m.values) return m.values[row * a.w + column];
+    const u32 turned = a.w - 1 - column;
+    const float v = m.rgb[(row * a.w + (m.reflected ? turned : column)) * 3];
+    return (v - m.mean[row * a.step->mean_width + (m.mean_reflected ? turned : column)] + m.shift) * m.scale;
+}
+
 KERNEL(input_forward, Input, THREADS) {
     SHARED(memory);
     const Tile t = tile(a);
@@ -50,10 +82,10 @@ KERNEL(input_forward, Input, THREADS) {
         for (u32 r = warp; r < a.c * a.fold; r += THREADS / 32) {
             // Unsigned numbers below 0 are above every size.
             const u32 ch = r / a.fold, row = t.row * a.fold + r % a.fold - a.top;
-            const float* x = a.x + ((u64)image * a.c + ch) * a.h * a.w;
+            const Map from = map(a, image, ch);
             for (u32 j = lane; j < columns * a.fold; j += 32) {
                 const u32 column = t.begin * a.fold + j - a.left;
-                rows[r * t.pitch + j] = row < a.h && column < a.w ? x[row * a.w + column] : 0.0f;
+                rows[r * t.pitch + j] = row < a.h && column < a.w ? pixel(a, from, row, column) : 0.0f;
             }
         }
         __syncthreads();
@@ -84,7 +116,7 @@ KERNEL(input_forward_each, Input, THREADS) {
     const u32 row = i * a.fold + di - a.top, column = j * a.fold + dj - a.left;
     const bool inside = di < a.fold && row < a.h && column < a.w;
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
-        const float x = inside ? a.x[(((u64)image * a.c + ch) * a.h + row) * a.w + column] : 0.0f;
+        const float x = inside ? pixel(a, map(a, image, ch), row, column) : 0.0f;
         a.y[(u64)image * a.out_h * a.out_w * a.out_c + item] = to_elem(x);
     }
 }

@@ -13,6 +13,7 @@
 #include "vectors.cuh"
 
 constexpr int THREADS = 256;
+constexpr int BLOCKS = 2;
 
 // Pixels of an image.
 struct Box {
@@ -178,11 +179,11 @@ template <u32 power> DEVICE void backward(const LrnWithin& a, quad* memory) {
     }
 }
 
-KERNEL(lrn_within_forward, LrnWithin, THREADS) {
+KERNEL(lrn_within_forward, LrnWithin, THREADS, BLOCKS) {
     SHARED(memory);
     with_power(a.power, [&](auto power) { forward<decltype(power)::value>(a, (quad*)memory); });
 }
-KERNEL(lrn_within_backward, LrnWithin, THREADS) {
+KERNEL(lrn_within_backward, LrnWithin, THREADS, BLOCKS) {
     SHARED(memory);
     with_power(a.power, [&](auto power) { backward<decltype(power)::value>(a, (quad*)memory); });
 }
@@ -207,7 +208,7 @@ DEVICE float denominator(const LrnWithin& a, const elem* x, u32 row, u32 column)
     return a.k + a.a * sum;
 }
 
-KERNEL(lrn_within_forward_each, LrnWithin, THREADS) {
+KERNEL(lrn_within_forward_each, LrnWithin, THREADS, BLOCKS) {
     const u32 item = thread_of_grid();
     if (item >= a.h * a.w * a.c) return;
     const u32 c = item % a.c, row = item / a.c / a.w, column = item / a.c % a.w;
@@ -218,7 +219,7 @@ KERNEL(lrn_within_forward_each, LrnWithin, THREADS) {
     }
 }
 
-KERNEL(lrn_within_backward_each, LrnWithin, THREADS) {
+KERNEL(lrn_within_backward_each, LrnWithin, THREADS, BLOCKS) {
     const u32 item = thread_of_grid();
     if (item >= a.h * a.w * a.c) return;
     const u32 c = item % a.c, row = item / a.c / a.w, column = item / a.c % a.w;

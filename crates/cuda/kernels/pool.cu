@@ -12,6 +12,7 @@
 #include "vectors.cuh"
 
 constexpr int THREADS = 256;
+constexpr int BLOCKS = 3;
 
 // The pixels begin..end of one axis that a window covers; `first` is the place of begin in the unclipped window.
 struct Span {
@@ -108,8 +109,8 @@ template <int N> DEVICE void max_forward(const Pool& a) {
 
 // y ← max of each window, a NaN before everything else, of several NaN the last. arg ← the first maximum in row-major order; nothing is
 // written where `arg_bytes` is 0.
-KERNEL(max_pool_forward, Pool, THREADS) { max_forward<VEC>(a); }
-KERNEL(max_pool_forward_each, Pool, THREADS) { max_forward<1>(a); }
+KERNEL(max_pool_forward, Pool, THREADS, BLOCKS) { max_forward<VEC>(a); }
+KERNEL(max_pool_forward_each, Pool, THREADS, BLOCKS) { max_forward<1>(a); }
 
 // dx ← f(window, its place in dy, this pixel's place in the window) summed into, over the windows that hold each pixel.
 template <int N, class F> DEVICE void gather(const Pool& a, F f) {
@@ -141,8 +142,8 @@ template <int N> DEVICE void max_backward_first(const Pool& a) {
 }
 
 // dx ← Σ dy of the windows whose winner by `arg` this pixel is.
-KERNEL(max_pool_backward, Pool, THREADS) { max_backward_first<VEC>(a); }
-KERNEL(max_pool_backward_each, Pool, THREADS) { max_backward_first<1>(a); }
+KERNEL(max_pool_backward, Pool, THREADS, BLOCKS) { max_backward_first<VEC>(a); }
+KERNEL(max_pool_backward_each, Pool, THREADS, BLOCKS) { max_backward_first<1>(a); }
 
 template <int N> DEVICE void max_backward_all(const Pool& a) {
     gather<N>(a, [&](float (&sum)[N], u32, u32, u64 place, u64 own, u32) {
@@ -155,8 +156,8 @@ template <int N> DEVICE void max_backward_all(const Pool& a) {
 }
 
 // dx ← Σ dy of the windows whose maximum y this pixel equals.
-KERNEL(max_pool_backward_all, Pool, THREADS) { max_backward_all<VEC>(a); }
-KERNEL(max_pool_backward_all_each, Pool, THREADS) { max_backward_all<1>(a); }
+KERNEL(max_pool_backward_all, Pool, THREADS, BLOCKS) { max_backward_all<VEC>(a); }
+KERNEL(max_pool_backward_all_each, Pool, THREADS, BLOCKS) { max_backward_all<1>(a); }
 
 template <int N> DEVICE void average_forward(const Pool& a) {
     const u32 groups = a.c / N, item = thread_of_grid();
@@ -180,8 +181,8 @@ template <int N> DEVICE void average_forward(const Pool& a) {
 }
 
 // y ← Σ x of each window, row by row, times 1 ÷ the clipped area.
-KERNEL(avg_pool_forward, Pool, THREADS) { average_forward<VEC>(a); }
-KERNEL(avg_pool_forward_each, Pool, THREADS) { average_forward<1>(a); }
+KERNEL(avg_pool_forward, Pool, THREADS, BLOCKS) { average_forward<VEC>(a); }
+KERNEL(avg_pool_forward_each, Pool, THREADS, BLOCKS) { average_forward<1>(a); }
 
 template <int N> DEVICE void average_backward(const Pool& a) {
     gather<N>(a, [&](float (&sum)[N], u32 p, u32 q, u64 place, u64, u32) {
@@ -193,5 +194,5 @@ template <int N> DEVICE void average_backward(const Pool& a) {
 }
 
 // dx ← Σ dy · (1 ÷ the clipped area), over the windows that hold this pixel.
-KERNEL(avg_pool_backward, Pool, THREADS) { average_backward<VEC>(a); }
-KERNEL(avg_pool_backward_each, Pool, THREADS) { average_backward<1>(a); }
+KERNEL(avg_pool_backward, Pool, THREADS, BLOCKS) { average_backward<VEC>(a); }
+KERNEL(avg_pool_backward_each, Pool, THREADS, BLOCKS) { average_backward<1>(a); }

@@ -1,8 +1,9 @@
 // Softmax, its cross-entropy with a label or a mixture of two, and their sums over a pass. A block works on an image at a time.
 //
 // Arguments (Softmax): logits, probabilities [n, classes] f32; labels [n], and where images are mixtures second [n] and shares [n] of
-// the first labels, else null; dz [n, plane, classes / plane] elem; nll [n] f64; hits [n]. Sums over classes are in f64, in an order that depends on
-// `classes` alone. Bytes: 4 · classes read and written, elem's besides in training. Where a logit is NaN or +∞, every probability is NaN.
+// the first labels, else null; dz [n, plane, classes / plane] elem; nll [n] f64; hits [n]. Sums over classes are in f64, in an order
+// that depends on `classes` alone. Bytes: 4 · classes read and written, elem's besides in training. Where a logit is NaN or +∞, every
+// probability is NaN.
 #include "args.cuh"
 #include "vectors.cuh"
 

@@ -13,6 +13,8 @@ pub(crate) mod products;
 #[cfg(test)]
 mod products_tests;
 pub(crate) mod softmax;
+#[cfg(test)]
+mod testing;
 
 use crate::args;
 

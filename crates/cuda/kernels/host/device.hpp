@@ -11,7 +11,7 @@
 #include "warp.hpp"
 
 #define DEVICE inline
-#define KERNEL(name, Args, threads)                                                                                     \
+#define KERNEL(name, Args, threads, ...)                                                                                \
     static void name(const Args& a);                                                                                    \
     static void name##_body(const void* args) { name(*(const Args*)args); }                                             \
     static emulated::Registered name##_registered(#name, sizeof(Args), threads, name##_body);                           \

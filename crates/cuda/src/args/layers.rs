@@ -1,7 +1,7 @@
 //! Arguments of the kernels of every layer but the products, of the update, and what these leave in memory.
 
 use super::macros::{CType, Ptr, args};
-use super::{Bytes, Elems, Floats, Step, Uints};
+use super::{Bytes, Elems, Floats, Look, Step, Uints};
 
 /// `double*`
 pub(crate) type Doubles = Ptr<f64>;
@@ -119,6 +119,9 @@ args! {
     /// `kernels/input.cu`
     pub(crate) struct Input {
         x: Floats,
+        /// `[n, h, w, 3]` and `[n]`, where the pixels are bytes.
+        rgb: Bytes,
+        looks: Ptr<Look>,
         y: Elems,
         dy: Elems,
         dy_floats: Floats,

@@ -67,7 +67,7 @@ macro_rules! c_types {
 
 c_types! {
     u64 = "u64", u32 = "u32", i32 = "int", f32 = "float", f64 = "double",
-    Elems = "elem*", Floats = "float*", Uints = "u32*", Bytes = "u8*", Ptr<super::Step> = "const Step*",
+    Elems = "elem*", Floats = "float*", Uints = "u32*", Bytes = "u8*", Ptr<super::Step> = "const Step*", Ptr<super::Look> = "const Look*",
 }
 
 /// Declares structures of [`CType`] fields, which structures declared before may be. There may be no padding: fields of 8 bytes come first, and the size is a multiple of 8

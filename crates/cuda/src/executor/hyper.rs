@@ -17,8 +17,8 @@ pub(super) struct HyperTable {
 }
 
 /// Where momentum and form begin, and then the rates.
-pub(super) const NUMBERS_AT: usize = 32;
-pub(super) const RATES_AT: usize = 64;
+pub(super) const NUMBERS_AT: usize = 64;
+pub(super) const RATES_AT: usize = 96;
 
 impl HyperTable {
     pub(super) fn new(driver: &mut dyn Driver, plan: &Plan) -> Result<HyperTable> {

@@ -7,9 +7,11 @@ mod hyper;
 mod program;
 mod results;
 mod stage;
+mod tones;
 
 use net::{
-    Batch, Bucket, BucketValues, Error, Executor, Hyper, Kind, Mode, Net, Op, ParamSet, Result, StepInfo, StepLoss, Tensor,
+    Batch, Bucket, BucketValues, Error, Executor, Hyper, Kind, Mode, Net, Op, ParamSet, Pixels, Result, StepInfo, StepLoss,
+    Tensor,
 };
 
 use crate::args::{Step, Struct};
@@ -21,6 +23,7 @@ use net::lifetimes::Buffer;
 use program::Program;
 use results::Results;
 use stage::{STAGES, Stage};
+use tones::Tones;
 
 /// What the loss's gradient is multiplied by in f16, against underflow: a power of two, so that it rounds nothing.
 const LOSS_SCALE: f32 = 1024.0;
@@ -40,6 +43,7 @@ pub struct Cuda {
     refresh: Vec<Launch>,
     update: Work,
     hyper: HyperTable,
+    tones: Tones,
     results: Results,
     /// Whether all gradients of the last update were finite, on its way back.
     finite: (Pinned, Event),
@@ -134,6 +138,7 @@ impl Cuda {
             refresh,
             update,
             hyper,
+            tones: Tones::default(),
             results,
             finite,
             probabilities,
@@ -169,18 +174,30 @@ impl Cuda {
         if batch.labels.len() < n {
             return Err(Error::Batch(format!("{n} images, but room for {} labels", batch.labels.len())));
         }
-        let values = batch.f32().len();
-        if values != n * input.len() {
-            return Err(Error::Batch(format!("{} values an image given, {input} are {}", values / n, input.len())));
+        let values = match &batch.pixels {
+            Pixels::F32(values) => values.len(),
+            Pixels::Bytes(bytes) if input.c == 3 => bytes.rgb.len().min(bytes.looks.len() * input.len()),
+            _ => return Err(Error::Batch(format!("pixels of this form cannot be {input}"))),
+        };
+        if values != batch.labels.len() * input.len() {
+            let slots = batch.labels.len();
+            return Err(Error::Batch(format!("{values} values in {slots} slots given, {input} are {} an image", input.len())));
         }
-        Ok(())
+        match &batch.pixels {
+            Pixels::Bytes(bytes) => tones::check(bytes, n, input),
+            _ => Ok(()),
+        }
     }
 
     /// Puts a pass over a batch on the queues.
     fn pass(&mut self, batch: &Batch, info: Option<StepInfo>) -> Result<()> {
         let (stage, passes) = (&self.stages[self.next], &self.passes[self.next]);
         let driver = self.driver.as_mut();
-        stage.take(driver, batch, info, loss_scale(self.plan.element))?;
+        let mut step = Step { loss_scale: loss_scale(self.plan.element), ..Step::NONE };
+        if let Pixels::Bytes(bytes) = &batch.pixels {
+            self.tones.show(driver, &bytes.toning, &mut step)?;
+        }
+        stage.take(driver, batch, info, step)?;
         if info.is_some() { &passes.train } else { &passes.test }.run(driver)?;
         stage.release(driver)?;
         self.next = (self.next + 1) % STAGES;
@@ -246,6 +263,10 @@ impl Executor for Cuda {
 
     fn capacity(&self) -> usize {
         self.plan.capacity
+    }
+
+    fn takes_bytes(&self) -> bool {
+        true
     }
 
     fn load(&mut self, kind: Kind, values: &ParamSet) -> Result<()> {
@@ -321,7 +342,7 @@ impl Executor for Cuda {
         self.values_of(Kind::Gradients)?;
         self.check_finite()?;
         let scale = loss_scale(self.plan.element);
-        let step = Step { seed: 0, step: 0, first_image: 0, step_images: 1, images: 0, loss_scale: scale, reserved: 0 };
+        let step = Step { loss_scale: scale, ..Step::NONE };
         let driver = self.driver.as_mut();
         self.hyper.set(driver, hyper, &step.bytes())?;
         self.update.run(driver)?;

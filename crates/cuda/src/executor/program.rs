@@ -173,7 +173,8 @@ impl<'a> Program<'a> {
     }
 
     fn pixels(&self, pass: &Pass, stage: &Stage) -> Launch {
-        input::forward(pass, &self.fold(), stage.pixels(), self.elems(self.plan.pixels.buffer))
+        let from = input::Pixels { floats: stage.pixels(), rgb: stage.rgb(), looks: stage.looks() };
+        input::forward(pass, &self.fold(), from, self.elems(self.plan.pixels.buffer))
     }
 
     /// f32 logits of what the layer before the last gives, where that did not write them.

@@ -1,5 +1,8 @@
 //! `kernels/bias.cu`: gradients that are sums over rows, and the sums of parts that products leave.
 
+#[cfg(test)]
+mod tests;
+
 use super::pass::{MOST_VALUES, Pass, THREADS, small};
 use crate::args::layers::{Bias, Finish};
 use crate::args::{Bytes, Elems, Floats, Struct};

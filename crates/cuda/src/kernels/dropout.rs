@@ -1,5 +1,8 @@
 //! `kernels/dropout.cu`: random zeroing in training.
 
+#[cfg(test)]
+mod tests;
+
 use super::pass::{Pass, small};
 use crate::args::Elems;
 use crate::args::layers::Dropout;

@@ -1,10 +1,13 @@
 //! `kernels/input.cu`: pixels become values as kernels read them, and back for the gradient by the pixels.
 
+#[cfg(test)]
+mod tests;
+
 use net::Shape;
 
 use super::pass::{Pass, SHARED, THREADS, small};
 use crate::args::layers::Input;
-use crate::args::{Elems, Floats, Struct};
+use crate::args::{Bytes, Elems, Floats, Look, Ptr, Struct};
 use crate::driver::Launch;
 
 /// Where each pixel goes: `y[n, i, j, (di · fold + dj) · c + ch] = x[n, ch, i · fold + di − top, j · fold + dj − left]`, 0 outside the
@@ -19,6 +22,16 @@ pub(crate) struct Fold {
     pub(crate) left: usize,
     /// Of `y`: at least `c · fold²` channels.
     pub(crate) output: Shape,
+}
+
+/// Where the pixels of a batch lie: f32 `[n, c, h, w]`, or bytes and how each image looks, as [`crate::args::Step`] says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pixels {
+    pub(crate) floats: Floats,
+    /// `[n, h, w, 3]`
+    pub(crate) rgb: Bytes,
+    /// `[n]`
+    pub(crate) looks: Ptr<Look>,
 }
 
 /// The gradient by `y`.
@@ -46,6 +59,8 @@ impl Fold {
         let (floats, elems) = (Floats::NULL, Elems::NULL);
         Input {
             x: floats,
+            rgb: Bytes::NULL,
+            looks: Ptr::NULL,
             y: elems,
             dy: elems,
             dy_floats: floats,
@@ -71,12 +86,13 @@ impl Fold {
     }
 }
 
-/// `x[n, c, h, w]` f32 becomes `y[n, i, j, channels]`.
-pub(crate) fn forward(pass: &Pass, fold: &Fold, x: Floats, y: Elems) -> Launch {
+/// Pixels become `y[n, i, j, channels]`.
+pub(crate) fn forward(pass: &Pass, fold: &Fold, from: Pixels, y: Elems) -> Launch {
+    let Pixels { floats: x, rgb, looks } = from;
     let Shape { h, w, .. } = fold.output;
     match fold.tile(w) {
-        Some(tile) => fold.launch(pass, "input_forward", h, w, tile, &Input { x, y, ..fold.args(pass, tile) }),
-        None => pass.each_image("input_forward_each", fold.output.len(), &Input { x, y, ..fold.args(pass, 1) }),
+        Some(tile) => fold.launch(pass, "input_forward", h, w, tile, &Input { x, rgb, looks, y, ..fold.args(pass, tile) }),
+        None => pass.each_image("input_forward_each", fold.output.len(), &Input { x, rgb, looks, y, ..fold.args(pass, 1) }),
     }
 }
 

@@ -1,5 +1,8 @@
 //! `kernels/lrn.cu` and `kernels/lrn_within.cu`: response normalisation across maps and within a map.
 
+#[cfg(test)]
+mod tests;
+
 use super::pass::{Pass, SHARED, THREADS, small};
 use crate::args::layers::{Lrn, LrnWithin};
 use crate::args::{Elems, Struct};

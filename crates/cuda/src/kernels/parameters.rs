@@ -1,5 +1,8 @@
 //! `kernels/update.cu` and `kernels/check.cu`: all parameters of a net at once.
 
+#[cfg(test)]
+mod tests;
+
 use super::pass::{THREADS, small};
 use crate::args::layers::{Check, Parameter, Rate, Update, UpdateNumbers};
 use crate::args::{Elems, Floats, Ptr, Step, Struct, Uints};

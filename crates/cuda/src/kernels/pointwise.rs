@@ -1,5 +1,8 @@
 //! `kernels/pointwise.cu`: rectification, hyperbolic tangent, and a factor.
 
+#[cfg(test)]
+mod tests;
+
 use super::pass::{Pass, THREADS, small};
 use crate::args::layers::Pointwise;
 use crate::args::{Elems, Struct};

@@ -1,5 +1,8 @@
 //! `kernels/pool.cu`: maximum and mean over windows clipped to the image.
 
+#[cfg(test)]
+mod tests;
+
 use net::{Pair, Shape};
 
 use super::pass::{Pass, small};

@@ -125,8 +125,7 @@ impl Case {
         let mut device = testing::device(element, seed)?;
         ["conv_forward.cu", "conv_data.cu", "conv_weight.cu"].iter().for_each(|source| device.compile(source).unwrap());
         let product = Product::new(&self.op, self.input, self.output, element, capacity).expect("a product");
-        let step =
-            Step { seed: 0, step: 0, first_image: 0, step_images: 1, images: self.images as u32, loss_scale: 1.0, reserved: 0 };
+        let step = Step { images: self.images as u32, ..Step::NONE };
         let step = Ptr::at(device.with(&step.bytes()));
         let (order, bias_order) = (
             self.weight_order(),

@@ -1,5 +1,8 @@
 //! `kernels/softmax.cu`: probabilities, loss, and the gradient by the logits.
 
+#[cfg(test)]
+mod tests;
+
 use net::Shape;
 
 use super::pass::{Pass, THREADS, small};
