@@ -12,7 +12,7 @@ use crate::kernels::parameters::{List, Numbers, Place};
 use crate::kernels::pass::Pass;
 use crate::kernels::products::Operands;
 use crate::kernels::{Element, bias, dropout, input, lrn, parameters, pointwise, pool, softmax, source_of};
-use crate::plan::{ALIGN, LayerPlan, Plan};
+use crate::plan::{ALIGN, LayerPlan, Plan, train_factor};
 use net::lifetimes::Buffer;
 
 /// A plan whose memory has been taken.
@@ -233,10 +233,9 @@ impl<'a> Program<'a> {
         if layer.params.is_some() {
             return self.backward_product(pass, layer, dy);
         }
-        let Some(dx) = layer.dx.map(|dx| self.elems(dx)) else { return Vec::new() };
+        let Some(dx) = layer.dx.map(|dx| self.elems(dx)).filter(|_| !layer.done_by_next) else { return Vec::new() };
         let (x, y, len) = (self.elems(layer.x), self.elems(layer.y), layer.input.len());
         let launch = match &layer.op {
-            Op::Relu if self.plan.layers[index + 1].rectified => return Vec::new(),
             Op::Relu => pointwise::relu_backward(pass, len, y, dy, dx),
             Op::Tanh => pointwise::tanh_backward(pass, len, y, dy, dx),
             Op::Lrn(op) => lrn::across_backward(pass, &across(layer, op), x, dy, dx),
@@ -278,7 +277,7 @@ impl<'a> Program<'a> {
             launches.push(bias::finish(pass, product.weights(), parts, scratch, gradient, mask));
         }
         if let Some(dx) = layer.dx {
-            launches.push(product.data(Operands { x: self.elems(dx), ..operands }));
+            launches.push(product.data(Operands { x: self.elems(dx), ..operands }, layer.through.map(|factor| (x, factor))));
         }
         launches
     }
@@ -287,7 +286,7 @@ impl<'a> Program<'a> {
 fn across(layer: &LayerPlan, op: &LrnAcross) -> lrn::Across {
     let (c, pixels) = (layer.input.c, layer.input.plane());
     let (k, a, beta) = (op.k as f32, op.coefficient() as f32, op.beta as f32);
-    lrn::Across { c, towers: op.towers, pixels, n: op.n, k, a, beta, rectified: layer.rectified }
+    lrn::Across { c, towers: op.towers, pixels, n: op.n, k, a, beta, rectified: layer.through.is_some() }
 }
 
 fn within(layer: &LayerPlan, op: &LrnWithin) -> lrn::Within {
@@ -297,7 +296,7 @@ fn within(layer: &LayerPlan, op: &LrnWithin) -> lrn::Within {
 }
 
 fn windows(layer: &LayerPlan, kernel: Pair, stride: Pair, padding: Padding) -> pool::Windows {
-    let (input, output, rectified) = (layer.input, layer.output, layer.rectified);
+    let (input, output, rectified) = (layer.input, layer.output, layer.through.is_some());
     pool::Windows { input, output, kernel, stride, top: padding.top, left: padding.left, rectified }
 }
 
@@ -306,7 +305,7 @@ fn max_windows(layer: &LayerPlan, op: &MaxPool) -> pool::Windows {
 }
 
 fn dropout_numbers(layer: &LayerPlan, op: &net::Dropout, index: usize) -> dropout::Numbers {
-    let factor = if op.scaling == DropoutScaling::Train { (1.0 / (1.0 - op.rate)) as f32 } else { 1.0 };
+    let factor = train_factor(op);
     let threshold = net::random::dropout_threshold(op.rate);
     dropout::Numbers { c: layer.input.c, plane: layer.input.plane(), layer: index, threshold, factor }
 }

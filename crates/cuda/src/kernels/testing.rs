@@ -44,7 +44,7 @@ impl Bench {
         device.compile(source).expect("the kernels compile");
         let Turn { first_image, step_images, loss_scale } = turn;
         let images32 = images as u32;
-        let step = Step { seed: SEED, step: 7, first_image, step_images, images: images32, loss_scale, reserved: 0 };
+        let step = Step { seed: SEED, step: 7, first_image, step_images, images: images32, loss_scale, ..Step::NONE };
         let at = device.with(&step.bytes());
         Some(Bench { device, pass: Pass { element, capacity: images + 1, step: Ptr::at(at) }, images })
     }
