@@ -47,7 +47,7 @@ pub(crate) struct BenchData {
     /// Train on the batches as well, and on one that is kept in memory, in turns
     #[arg(long)]
     train: bool,
-    /// With --train: where to train, and in what
+    // Of use with --train alone.
     #[command(flatten)]
     compute: Compute,
     #[command(flatten)]
