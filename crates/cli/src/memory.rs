@@ -64,6 +64,8 @@ pub(crate) struct Shortage {
     available: u64,
     /// Images that would fit.
     fitting: Option<usize>,
+    /// Whether it is the GPU's memory.
+    on_gpu: bool,
 }
 
 /// Whether `images` need more than `available` bytes, and which of the smaller `choices` would fit.
@@ -78,10 +80,15 @@ pub(crate) fn shortage(
         return Ok(None);
     }
     let fitting = largest_that_fits(choices, available, need)?;
-    Ok(Some(Shortage { images, need: asked, available, fitting }))
+    Ok(Some(Shortage { images, need: asked, available, fitting, on_gpu: false }))
 }
 
 impl Shortage {
+    /// The same of a GPU's memory.
+    pub(crate) fn on_gpu(self) -> Shortage {
+        Shortage { on_gpu: true, ..self }
+    }
+
     /// The error, with `hint` where a smaller number of images would do.
     pub(crate) fn failure(&self, net: &Net, hint: impl FnOnce(usize) -> String) -> Failure {
         let images = |count: usize| format::of(count as u64, "image", "images");
@@ -91,7 +98,8 @@ impl Shortage {
             None => "not even 1 image fits".into(),
         };
         let message = format!(
-            "too little memory: `{}` with {} in a pass needs {}, {} are available; {fits}",
+            "too little memory{}: `{}` with {} in a pass needs {}, {} are available; {fits}",
+            if self.on_gpu { " on the GPU" } else { "" },
             net.name(),
             images(self.images),
             mib(self.need.next_multiple_of(1 << 20)),

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod describe;
+pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod features;
 pub(crate) mod plan;
