@@ -64,15 +64,16 @@ pub(crate) fn automatic(survey: &Survey) -> Result<usize, String> {
     let gpus = (0..survey.gpus.len()).map(|device| survey.usable(device).map(|gpu| gpu.device));
     // What the first GPU lacks is what is said.
     match gpus.clone().find_map(Result::ok) {
-        Some(device) if GPUS_RUN_NETS => Ok(device),
-        Some(_) => Err(NOT_READY.into()),
+        Some(device) if AUTO_TAKES_GPUS => Ok(device),
+        Some(_) => Err(NOT_CHECKED.into()),
         None => Err(survey.usable(0).err().unwrap_or(Lack::NoGpu).to_string()),
     }
 }
 
-/// Whether GPUs run nets. Without it `--device auto` is the CPU, and a GPU that is asked for is refused.
-pub(crate) const GPUS_RUN_NETS: bool = false;
-const NOT_READY: &str = "this version runs nets on CPUs alone";
+/// Whether `--device auto` may mean a GPU. It does not before `gpu-check` has passed on one: until then the kernels have been executed
+/// on an emulated device alone, and a GPU is for those who ask for it.
+const AUTO_TAKES_GPUS: bool = false;
+const NOT_CHECKED: &str = "no GPU has run `alexnet gpu-check` of this version yet; --device cuda uses one all the same";
 
 impl OnGpu {
     fn new(device: usize, survey: Arc<Survey>) -> Result<OnGpu, Lack> {
@@ -87,21 +88,13 @@ impl OnGpu {
         match device {
             Device::Cpu => Ok(None),
             // Looking is of no use where nothing comes of it.
-            Device::Auto if !GPUS_RUN_NETS => Ok(None),
+            Device::Auto if !AUTO_TAKES_GPUS => Ok(None),
             Device::Auto => {
                 let survey = survey();
                 let found = automatic(&survey).ok();
                 Ok(found.map(|device| OnGpu::new(device, survey)).transpose()?)
             }
-            Device::Cuda(number) => {
-                let found = OnGpu::new(number, survey()).context(|| format!("--device {device}"))?;
-                match GPUS_RUN_NETS {
-                    true => Ok(Some(found)),
-                    false => {
-                        Err(Failure::failed(format!("--device {device}: {NOT_READY}"), "leave it out, or give --device cpu"))
-                    }
-                }
-            }
+            Device::Cuda(number) => OnGpu::new(number, survey()).context(|| format!("--device {device}")).map(Some),
         }
     }
 }

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use net::{Mode, Net, Precision, Result};
 
 use driver::cuda::{Device, Settings};
-pub use executor::Cuda;
 use executor::layer_index;
+pub use executor::{Cuda, KernelTime, Rate};
 use kernels::Element;
 pub use lack::{LEAST_CAPABILITY, Lack, Library, Version};
 use plan::{Plan, Request};
