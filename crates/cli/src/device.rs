@@ -74,7 +74,7 @@ impl Where {
     }
 }
 
-fn device(text: &str) -> Result<Device, String> {
+pub(crate) fn device(text: &str) -> Result<Device, String> {
     let number = |text: &str| text.parse::<u16>().ok().filter(|_| text.bytes().all(|c| c.is_ascii_digit()));
     match text {
         "auto" => Ok(Device::Auto),

@@ -74,6 +74,7 @@ enum Command {
     Data(commands::data::Data),
     Recipe(commands::recipe::Show),
     Doctor(commands::doctor::Doctor),
+    GpuCheck(commands::gpu_check::GpuCheck),
     Completions(commands::completions::Completions),
 }
 
@@ -92,6 +93,7 @@ impl Cli {
             Command::Data(command) => command.run(&self.common),
             Command::Recipe(command) => command.run(),
             Command::Doctor(command) => command.run(),
+            Command::GpuCheck(command) => command.run(),
             Command::Completions(command) => command.run(),
         }
     }

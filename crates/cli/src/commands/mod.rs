@@ -8,6 +8,7 @@ pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod features;
+pub(crate) mod gpu_check;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod recipe;

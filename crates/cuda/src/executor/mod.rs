@@ -92,6 +92,25 @@ impl Work {
     }
 }
 
+/// How an executor is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Whether passes are recorded.
+    pub(crate) recorded: bool,
+    /// Whether memory is no number at the beginning.
+    pub(crate) poisoned: bool,
+}
+
+/// Fills memory with what is no number in any precision.
+fn poison(device: &mut dyn Driver, base: u64, len: u64) -> Result<()> {
+    let piece = vec![0xff; 16 << 20];
+    for begin in (0..len).step_by(piece.len()) {
+        let size = piece.len().min((len - begin) as usize);
+        device.upload(&piece[..size], base + begin)?;
+    }
+    Ok(())
+}
+
 /// The position of a layer.
 pub(crate) fn layer_index(net: &Net, layer: &str) -> Result<usize> {
     net.layer_index(layer).ok_or_else(|| {
@@ -110,10 +129,14 @@ fn loss_scale(element: Element) -> f32 {
 }
 
 impl Cuda {
-    /// Takes memory, compiles what the plan calls, and records its passes where `record`.
-    pub(crate) fn new(plan: Plan, mut driver: Box<dyn Driver>, record: bool) -> Result<Cuda> {
+    /// Takes memory, compiles what the plan calls, and records its passes.
+    pub(crate) fn new(plan: Plan, mut driver: Box<dyn Driver>, how: How) -> Result<Cuda> {
+        let record = how.recorded;
         let device = driver.as_mut();
         let base = device.memory(plan.bytes as u64)?;
+        if how.poisoned {
+            poison(device, base, plan.bytes as u64)?;
+        }
         let hyper = HyperTable::new(device, &plan)?;
         let stages = [Stage::new(device, &plan)?, Stage::new(device, &plan)?];
         let program = Program::new(device, &plan, base, hyper.at)?;
