@@ -124,6 +124,42 @@ fn a_gpu_that_is_asked_for_is_insisted_on() {
     assert_eq!(error, "error: --device cuda:2: there is no GPU 2: they are 0 to 1");
 }
 
+/// On the stand-in, which computes nothing: what is asked of it, and what becomes of its failures.
+#[test]
+#[cfg(unix)]
+fn nets_run_on_a_gpu_where_this_version_does_that() {
+    let Some(folder) = stand_ins(&["-DMEMORY=(8ull<<30)", "-DNAME=\"H100\""]) else { return };
+    let place = Place::new();
+    let cache = place.path("cache").display().to_string();
+    let on = |program: Program, folder| with(program, folder).env("XDG_CACHE_HOME", &cache);
+    let bench = |folder, device: &str| {
+        let bench = alexnet!("bench", "--net", "tiny", "--batch", "2", "--iters", "1", "--warmup", "0", "--device", device);
+        on(bench.and(["--mode", "forward"]), folder)
+    };
+    let found = json(with(alexnet!("doctor", "--json"), &folder));
+    if found["auto"] == "cpu" {
+        assert_eq!(found["reason"], "this version runs nets on CPUs alone");
+        assert_eq!(bench(&folder, "cuda").fails(1), "error: --device cuda:0: this version runs nets on CPUs alone");
+        return;
+    }
+    assert_eq!((&found["auto"], &found["reason"]), (&"cuda:0".into(), &Value::Null));
+    contains(&bench(&folder, "auto").ok().out, &["tiny: 1 forward pass of 2 images (cuda:0, H100 0, bf16)"]);
+    contains(&bench(&folder, "cpu").ok().out, &["tiny: 1 forward pass of 2 images (cpu, "]);
+    assert!(fs::read_dir(place.path("cache/alexnet")).unwrap().count() > 0, "compiled kernels are kept");
+    on(place.train("run").and(["--epochs", "1"]), &folder).ok();
+    contains(&fs::read_to_string(place.path("run/recipe.toml")).unwrap(), &["precision = \"bf16\"\n"]);
+    let small = stand_ins(&["-DMEMORY=(300ull<<20)"]).expect("there is cc");
+    contains(
+        &on(alexnet!("bench", "--iters", "1"), &small).fails(1),
+        &["too little memory on the GPU: `alexnet` with 128 images"],
+    );
+    let failing = stand_ins(&["-DMEMORY=(8ull<<30)", "-DLOSE_AFTER=12"]).expect("there is cc");
+    let ran = on(place.train("lost"), &failing).run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    contains(&ran.error(), &["cuda engine: the GPU was lost: ", "CUDA_ERROR_LAUNCH_FAILED (unspecified launch failure)"]);
+    contains(&ran.err, &["hint: the last checkpoint is intact: `alexnet train --resume RUN`"]);
+}
+
 #[test]
 fn without_a_gpu_auto_is_the_cpu() {
     let plan = |device: &str| alexnet!("plan", "--net", "tiny", "--batch", "2").and([format!("--device={device}")]).ok();
@@ -147,6 +183,8 @@ fn a_precision_is_that_of_the_device() {
     assert!(!recipe("usual").contains("precision"), "what nobody has said is not written");
     place.train("near").and(["--precision", "bf16", "--epochs", "1"]).ok();
     contains(&recipe("near"), &["precision = \"bf16\"\n"]);
+    let resumed = alexnet!("train", "--resume", place.path("usual")).ok();
+    assert_eq!(resumed.err, "", "it is the same recipe");
     place.write("half.toml", format!("precision = \"f16\"\n{}", crate::support::RECIPE));
     let half = place.train("half").and(["--recipe"]).and([place.path("half.toml")]);
     assert_eq!(half.run().code, Some(2), "--recipe is given twice");
