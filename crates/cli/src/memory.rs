@@ -105,8 +105,14 @@ impl Shortage {
             mib(self.need.next_multiple_of(1 << 20)),
             mib(self.available)
         );
-        let more =
-            || "free some memory, or raise the limit that the program runs under; smaller batches and nets need less".into();
+        let more = || match self.on_gpu {
+            true => {
+                "end what else is on that GPU, or take another with --device cuda:N; smaller batches and nets need less".into()
+            }
+            false => {
+                "free some memory, or raise the limit that the program runs under; smaller batches and nets need less".into()
+            }
+        };
         Failure::failed(message, self.fitting.map_or_else(more, hint))
     }
 }
@@ -242,6 +248,11 @@ mod tests {
         assert_eq!(text(900 * MIB).unwrap(), format!("{line}\nhint: take 8"));
         assert!(text(110 * MIB).unwrap().contains("1 image fits"));
         assert!(text(90 * MIB).unwrap().contains("not even 1 image fits\nhint: free some memory"));
+        let on_gpu = shortage(16, &[1], 90 * MIB, need).unwrap().unwrap().on_gpu().failure(&net, |_| String::new()).to_string();
+        assert!(
+            on_gpu.starts_with("error: too little memory on the GPU: `tiny` with 16 images") && on_gpu.contains("cuda:N"),
+            "{on_gpu}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use data::{Cache, Dataset, Preprocessing, Source};
-use net::{Mode, Net};
+use net::{Mode, Net, Precision};
 use report::{Console, Files, Style, format};
 use train::{Curve, Event, Inherited, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
 
@@ -60,8 +60,8 @@ const RUNS: &str = "runs";
 
 /// Trains. Nothing is written before everything that can be checked has been.
 pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
-    let engine = Engine::new(job.device, common.threads(), job.recipe.precision)?;
-    if engine.is_gpu() {
+    let engine = Engine::new(job.device, common.threads(), job.precision())?;
+    if engine.is_gpu() && !job.is_resumed() {
         // Whoever goes on with the run elsewhere goes on in this.
         job.recipe.precision = Some(engine.precision());
     }
@@ -145,6 +145,15 @@ fn fit_in_memory(job: &mut Job, engine: &Engine) -> Result<()> {
 const LOADED: usize = 3;
 
 impl Job {
+    fn is_resumed(&self) -> bool {
+        matches!(self.place, Place::Resume { .. })
+    }
+
+    /// What is asked for. A run goes on in what it was begun in, and f32 on a CPU is written as nothing.
+    fn precision(&self) -> Option<Precision> {
+        self.recipe.precision.or(self.is_resumed().then_some(Precision::F32))
+    }
+
     /// Bytes that the run needs with passes of so many images: the engine's own, pixels that wait and those of a pass that is
     /// cut from them, weights and momenta on their way to a checkpoint, and images that are kept.
     fn need(&self, engine: &Engine, images: usize) -> Result<u64> {

@@ -227,9 +227,7 @@ impl Train {
     /// A run that goes on.
     fn resumed(&self, run: Option<&Path>) -> Result<Job> {
         let run = run.map_or_else(training::newest_run, |run| Ok(run.to_path_buf()))?;
-        let (net, mut recipe) = (train::read_net(&run)?, train::read_recipe(&run)?);
-        // What a run was begun in, it goes on in; f32 is written as nothing.
-        recipe.precision.get_or_insert(Precision::F32);
+        let (net, recipe) = (train::read_net(&run)?, train::read_recipe(&run)?);
         let Origin { data, mut reading } = Origin::of_run(&run, self.data.as_deref(), &self.reading)?;
         // A run whose memory of its data is lost has --data instead.
         if let Ok(origin) = Origin::read(&run) {

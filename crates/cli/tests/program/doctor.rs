@@ -124,6 +124,42 @@ fn a_gpu_that_is_asked_for_is_insisted_on() {
     assert_eq!(error, "error: --device cuda:2: there is no GPU 2: they are 0 to 1");
 }
 
+/// On the stand-in, which computes nothing: what is asked of it, and what becomes of its failures.
+#[test]
+#[cfg(unix)]
+fn nets_run_on_a_gpu_where_this_version_does_that() {
+    let Some(folder) = stand_ins(&["-DMEMORY=(8ull<<30)", "-DNAME=\"H100\""]) else { return };
+    let place = Place::new();
+    let cache = place.path("cache").display().to_string();
+    let on = |program: Program, folder| with(program, folder).env("XDG_CACHE_HOME", &cache);
+    let bench = |device: &str| {
+        let bench = alexnet!("bench", "--net", "tiny", "--batch", "2", "--iters", "1", "--warmup", "0", "--mode", "forward");
+        on(bench.and(["--device", device]), &folder)
+    };
+    let ran = bench("cuda").run();
+    if ran.err.starts_with("error: --device cuda:0: this version runs nets on CPUs alone\n") {
+        assert_eq!(ran.code, Some(1));
+        return;
+    }
+    assert_eq!(ran.code, Some(0), "{ran}");
+    contains(&ran.out, &["tiny: 1 forward pass of 2 images (cuda:0, H100 0, bf16)"]);
+    contains(&bench("cpu").ok().out, &["tiny: 1 forward pass of 2 images (cpu, "]);
+    let auto = json(with(alexnet!("doctor", "--json"), &folder))["auto"].as_str().unwrap().to_string();
+    contains(&bench("auto").ok().out, &[&format!("tiny: 1 forward pass of 2 images ({auto}, ")]);
+    assert!(fs::read_dir(place.path("cache/alexnet")).unwrap().count() > 0, "compiled kernels are kept");
+    let train = |run: &str, folder| on(place.train(run).and(["--epochs", "1", "--device", "cuda"]), folder);
+    train("run", &folder).ok();
+    contains(&fs::read_to_string(place.path("run/recipe.toml")).unwrap(), &["precision = \"bf16\"\n"]);
+    let small = stand_ins(&["-DMEMORY=(300ull<<20)"]).expect("there is cc");
+    let large = on(alexnet!("bench", "--iters", "1", "--device", "cuda"), &small).fails(1);
+    contains(&large, &["too little memory on the GPU: `alexnet` with 128 images"]);
+    let failing = stand_ins(&["-DMEMORY=(8ull<<30)", "-DLOSE_AFTER=4"]).expect("there is cc");
+    let ran = train("lost", &failing).run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    contains(&ran.error(), &["cuda engine: the GPU was lost: ", "CUDA_ERROR_LAUNCH_FAILED (unspecified launch failure)"]);
+    contains(&ran.err, &["hint: the last checkpoint is intact: `alexnet train --resume RUN`"]);
+}
+
 #[test]
 fn without_a_gpu_auto_is_the_cpu() {
     let plan = |device: &str| alexnet!("plan", "--net", "tiny", "--batch", "2").and([format!("--device={device}")]).ok();
@@ -147,6 +183,8 @@ fn a_precision_is_that_of_the_device() {
     assert!(!recipe("usual").contains("precision"), "what nobody has said is not written");
     place.train("near").and(["--precision", "bf16", "--epochs", "1"]).ok();
     contains(&recipe("near"), &["precision = \"bf16\"\n"]);
+    let resumed = alexnet!("train", "--resume", place.path("usual")).ok();
+    assert_eq!(resumed.err, "", "it is the same recipe");
     place.write("half.toml", format!("precision = \"f16\"\n{}", crate::support::RECIPE));
     let half = place.train("half").and(["--recipe"]).and([place.path("half.toml")]);
     assert_eq!(half.run().code, Some(2), "--recipe is given twice");
