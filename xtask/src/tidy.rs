@@ -17,7 +17,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("train", &["net", "data", "weights"]),
     ("report", &["net", "train"]),
     ("zoo", &["net", "data", "weights", "train"]),
-    ("cli", &["net", "reference", "cpu", "cuda", "data", "weights", "train", "report", "zoo"]),
+    ("cli", &["net", "reference", "cpu", "cuda", "conformance", "data", "weights", "train", "report", "zoo"]),
 ];
 
 /// Where `unsafe` may stand.

@@ -48,10 +48,10 @@ impl Candidates {
     /// Runs the net with tiles wherever there are any and with products alone, in turns. Where a pick is too slow, once more with
     /// twice the rounds: a neighbour on the machine is no reason.
     pub(crate) fn measure(engine: &Engine, net: &Net, images: usize, mode: Mode, rounds: u32) -> Result<Candidates> {
-        let choices = engine.prepare(net, images, mode)?.choices();
+        let choices = engine.prepare_cpu(net, images, mode, None)?.choices();
         let mut execs = Vec::new();
         for convolutions in [Convolution::Tiles, Convolution::Product] {
-            let mut exec = engine.with(convolutions).prepare(net, images, mode)?;
+            let mut exec = engine.prepare_cpu(net, images, mode, Some(convolutions))?;
             exec.load(Kind::Weights, &net.initial_params(0))?;
             execs.push(exec);
         }

@@ -31,6 +31,7 @@ fn of_one(error: &(dyn Error + 'static)) -> Option<Advice> {
     (error.downcast_ref().map(of_train))
         .or_else(|| error.downcast_ref().map(of_zoo))
         .or_else(|| error.downcast_ref().map(of_net))
+        .or_else(|| error.downcast_ref().map(of_lack))
         .or_else(|| error.downcast_ref().map(of_data))
         .or_else(|| error.downcast_ref().map(of_weights))
         .or_else(|| error.downcast_ref().map(of_io))
@@ -57,8 +58,23 @@ fn of_net(error: &net::Error) -> Advice {
         Param { .. } => {
             failed("these weights are another net's; `alexnet describe --net FILE` shows which net they were written for")
         }
+        Engine { engine: "cuda", .. } => failed(NO_GPU),
+        Lost { .. } => failed(
+            "the last checkpoint is intact: `alexnet train --resume RUN` goes on from it; `alexnet doctor` tells whether the GPU \
+             is there again",
+        ),
         Batch(_) => failed("this is a fault of the program; please report it with the command that you ran"),
         _ => failed("try a smaller batch, or fewer --threads; `--batch auto` finds a batch that fits"),
+    }
+}
+
+/// What to do where a GPU does not do it.
+const NO_GPU: &str = "`alexnet doctor` shows what was found and what is missing; --device cpu computes without a GPU";
+
+fn of_lack(error: &cuda::Lack) -> Advice {
+    match error {
+        cuda::Lack::NoSuchGpu { .. } => usage("`alexnet doctor` lists the GPUs"),
+        _ => failed(NO_GPU),
     }
 }
 
@@ -222,5 +238,27 @@ fn of_io(error: &io::Error) -> Advice {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failed(FULL),
         io::ErrorKind::AlreadyExists => failed("choose another name, or remove what is there"),
         _ => failed("check the path and the disk it is on"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::failure::Failure;
+
+    #[test]
+    fn a_gpu_that_is_lost_leaves_the_checkpoints() {
+        let message = "cuStreamSynchronize: CUDA_ERROR_ECC_UNCORRECTABLE (uncorrectable ECC error encountered)".to_string();
+        let lost = train::Error::from(net::Error::Lost { engine: "cuda", message: message.clone() });
+        let failure = Failure::from(lost);
+        assert_eq!(failure.code(), 1);
+        let text = failure.to_string();
+        let expected = format!(
+            "error: cuda engine: the GPU was lost: {message}\nhint: the last checkpoint is intact: `alexnet train --resume"
+        );
+        assert!(text.starts_with(&expected), "{text}");
+        let missing = Failure::from(net::Error::Engine { engine: "cuda", message: "no".into() }).to_string();
+        assert!(missing.starts_with("error: cuda engine: no\nhint: `alexnet doctor`"), "{missing}");
+        let memory = Failure::from(net::Error::Engine { engine: "cpu", message: "no".into() }).to_string();
+        assert!(memory.contains("\nhint: try a smaller batch"), "{memory}");
     }
 }

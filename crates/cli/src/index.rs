@@ -5,15 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cpu::Cpu;
 use data::{BadImage, BadImages, EvalLoader, LoaderOptions, Pipeline, Source, Views};
-use net::{Executor, Kind, Precision};
+use net::{Kind, Precision};
 use train::checkpoint::Checks;
 use weights::features::Table;
 use weights::{DigestWriter, safetensors};
 
-use crate::engine::{self, Engine, Layer};
+use crate::device;
+use crate::engine::{Engine, Layer};
 use crate::failure::{Context, Failure, Result};
+use crate::prepared::Prepared;
 use crate::saved::{Loaded, Weights};
 
 /// What a table says it is.
@@ -70,7 +71,7 @@ impl Maker {
             layer: text("layer")?.into(),
             digest: text("digest")?.into(),
             weights: text("weights")?.into(),
-            precision: engine::precision(text("precision")?).map_err(fault)?,
+            precision: device::precision(text("precision")?).map_err(fault)?,
             exif: text("exif_rotation")? == "true",
             folder: text("folder")?.into(),
         })
@@ -83,7 +84,7 @@ pub(crate) const NO_INDEX: &str =
 
 /// A net, and the layer of it that is looked at.
 pub(crate) struct Looker {
-    executor: Cpu,
+    executor: Prepared,
     pipeline: Arc<Pipeline>,
     threads: usize,
     layer: usize,

@@ -3,6 +3,7 @@
 mod candidates;
 mod commands;
 mod dataset;
+mod device;
 mod engine;
 mod environment;
 mod failure;
@@ -17,6 +18,7 @@ mod memory;
 mod nets;
 mod origin;
 mod outputs;
+mod prepared;
 mod recipes;
 mod saved;
 mod terminal;
@@ -71,6 +73,8 @@ enum Command {
     Bench(commands::bench::Bench),
     Data(commands::data::Data),
     Recipe(commands::recipe::Show),
+    Doctor(commands::doctor::Doctor),
+    GpuCheck(commands::gpu_check::GpuCheck),
     Completions(commands::completions::Completions),
 }
 
@@ -88,6 +92,8 @@ impl Cli {
             Command::Bench(command) => command.run(&self.common),
             Command::Data(command) => command.run(&self.common),
             Command::Recipe(command) => command.run(),
+            Command::Doctor(command) => command.run(),
+            Command::GpuCheck(command) => command.run(),
             Command::Completions(command) => command.run(),
         }
     }

@@ -64,6 +64,8 @@ pub(crate) struct Shortage {
     available: u64,
     /// Images that would fit.
     fitting: Option<usize>,
+    /// Whether it is the GPU's memory.
+    on_gpu: bool,
 }
 
 /// Whether `images` need more than `available` bytes, and which of the smaller `choices` would fit.
@@ -78,10 +80,15 @@ pub(crate) fn shortage(
         return Ok(None);
     }
     let fitting = largest_that_fits(choices, available, need)?;
-    Ok(Some(Shortage { images, need: asked, available, fitting }))
+    Ok(Some(Shortage { images, need: asked, available, fitting, on_gpu: false }))
 }
 
 impl Shortage {
+    /// The same of a GPU's memory.
+    pub(crate) fn on_gpu(self) -> Shortage {
+        Shortage { on_gpu: true, ..self }
+    }
+
     /// The error, with `hint` where a smaller number of images would do.
     pub(crate) fn failure(&self, net: &Net, hint: impl FnOnce(usize) -> String) -> Failure {
         let images = |count: usize| format::of(count as u64, "image", "images");
@@ -91,14 +98,21 @@ impl Shortage {
             None => "not even 1 image fits".into(),
         };
         let message = format!(
-            "too little memory: `{}` with {} in a pass needs {}, {} are available; {fits}",
+            "too little memory{}: `{}` with {} in a pass needs {}, {} are available; {fits}",
+            if self.on_gpu { " on the GPU" } else { "" },
             net.name(),
             images(self.images),
             mib(self.need.next_multiple_of(1 << 20)),
             mib(self.available)
         );
-        let more =
-            || "free some memory, or raise the limit that the program runs under; smaller batches and nets need less".into();
+        let more = || match self.on_gpu {
+            true => {
+                "end what else is on that GPU, or take another with --device cuda:N; smaller batches and nets need less".into()
+            }
+            false => {
+                "free some memory, or raise the limit that the program runs under; smaller batches and nets need less".into()
+            }
+        };
         Failure::failed(message, self.fitting.map_or_else(more, hint))
     }
 }
@@ -234,6 +248,11 @@ mod tests {
         assert_eq!(text(900 * MIB).unwrap(), format!("{line}\nhint: take 8"));
         assert!(text(110 * MIB).unwrap().contains("1 image fits"));
         assert!(text(90 * MIB).unwrap().contains("not even 1 image fits\nhint: free some memory"));
+        let on_gpu = shortage(16, &[1], 90 * MIB, need).unwrap().unwrap().on_gpu().failure(&net, |_| String::new()).to_string();
+        assert!(
+            on_gpu.starts_with("error: too little memory on the GPU: `tiny` with 16 images") && on_gpu.contains("cuda:N"),
+            "{on_gpu}"
+        );
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use cpu::Cpu;
 use data::{Pipeline, Views};
 use net::Mode;
 use train::checkpoint::Checks;
@@ -12,6 +11,7 @@ use zoo::{Given, Model};
 
 use crate::engine::Engine;
 use crate::failure::{Context, Result};
+use crate::prepared::Prepared;
 use crate::training::quoted;
 
 /// Which weights.
@@ -59,7 +59,7 @@ impl About {
 /// A model, ready to classify.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
-    pub(crate) executor: Cpu,
+    pub(crate) executor: Prepared,
     pub(crate) pipeline: Arc<Pipeline>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn pipeline(model: &Model) -> Result<Arc<Pipeline>> {
 }
 
 /// A model's net with its weights, for batches of `batch` images.
-pub(crate) fn executor(model: &Model, engine: &Engine, batch: usize) -> Result<Cpu> {
+pub(crate) fn executor(model: &Model, engine: &Engine, batch: usize) -> Result<Prepared> {
     let mut executor = engine.prepare(&model.net, batch, Mode::Infer)?;
     executor.load_shared(&model.weights).context(|| model.path.display().to_string())?;
     Ok(executor)

@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use data::{Cache, Dataset, Preprocessing, Source};
-use net::{Mode, Net};
+use net::{Mode, Net, Precision};
 use report::{Console, Files, Style, format};
 use train::{Curve, Event, Inherited, Log, MemoriseOptions, Outcome, Recipe, RunConfig, RunDir, Start};
 
 use crate::dataset::Reading;
+use crate::device::Where;
 use crate::engine::{Engine, parameter_bytes, pixel_bytes};
 use crate::failure::{Context, Failure, Result};
 use crate::origin::Origin;
@@ -33,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) notes: Vec<String>,
     /// Whether to memorise one batch first.
     pub(crate) memorise: bool,
+    /// Where it is trained.
+    pub(crate) device: Where,
     /// How much memory images are kept in.
     pub(crate) cache: Cache,
     /// Whether the size of a step's passes is chosen by the memory that there is.
@@ -57,7 +60,11 @@ const RUNS: &str = "runs";
 
 /// Trains. Nothing is written before everything that can be checked has been.
 pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
-    let engine = Engine::new(common.threads(), job.recipe.precision)?;
+    let engine = Engine::new(job.device, common.threads(), job.precision())?;
+    if engine.is_gpu() && !job.is_resumed() {
+        // Whoever goes on with the run elsewhere goes on in this.
+        job.recipe.precision = Some(engine.precision());
+    }
     fit_in_memory(&mut job, &engine)?;
     let inherited = job.inherited.take();
     let job = &job;
@@ -87,7 +94,7 @@ pub(crate) fn run(mut job: Job, common: &Common) -> Result<()> {
     let dataset = in_memory(&job.dataset, &job.recipe.preprocessing, job.cache);
     let began = Instant::now();
     let memorised = if job.memorise { memorise(job, &dataset, &engine, &config, &mut listeners, &stop) } else { Ok(()) };
-    let outcome = memorised.and_then(|()| Ok(train::run(&mut executor, &dataset, &config, &mut listeners, &stop)?));
+    let outcome = memorised.and_then(|()| Ok(train::run(&mut *executor, &dataset, &config, &mut listeners, &stop)?));
     let outcome = outcome.inspect_err(|_| discard(&dir))?;
     let summary = listeners.console.summary(began.elapsed());
     listeners.console.say(&format!("\n{summary}"));
@@ -101,19 +108,28 @@ fn fit_in_memory(job: &mut Job, engine: &Engine) -> Result<()> {
     let choices = memory::equal_passes(batch);
     if job.choose_passes {
         let fitting = memory::largest_that_fits(&choices, available, |images| job.need(engine, images))?;
+        let on_gpu = engine.largest_on_gpu(&job.net, &choices, Mode::Train)?;
         // Where nothing fits, the check of one image says so.
-        let images = fitting.unwrap_or(1);
+        let images = fitting.unwrap_or(1).min(on_gpu.unwrap_or(1));
         job.recipe.micro_batch = if images == batch { 0 } else { images };
         if images < batch {
+            let place = match on_gpu < fitting {
+                true => "the GPU's memory".to_string(),
+                false => format!("the {} of memory available", memory::mib(available)),
+            };
             job.notes.push(format!(
-                "each step of {batch} images is made of {} passes of {images}, which is what fits in the {} of memory available",
+                "each step of {batch} images is made of {} passes of {images}, which is what fits in {place}",
                 batch / images,
-                memory::mib(available)
             ));
         }
     }
     let need = |images| job.need(engine, images);
-    let Some(shortage) = memory::shortage(job.recipe.micro(), &choices, available, need)? else { return Ok(()) };
+    let shortage = memory::shortage(job.recipe.micro(), &choices, available, need)?;
+    let shortage = match shortage {
+        None => engine.shortage_on_gpu(&job.net, job.recipe.micro(), &choices, Mode::Train)?,
+        found => found,
+    };
+    let Some(shortage) = shortage else { return Ok(()) };
     Err(shortage.failure(&job.net, |images| match &job.place {
         Place::Resume { run, .. } => format!(
             "free some memory, or set `micro_batch = {images}` in {}: the run goes on as well, but no longer bit for bit",
@@ -129,6 +145,15 @@ fn fit_in_memory(job: &mut Job, engine: &Engine) -> Result<()> {
 const LOADED: usize = 3;
 
 impl Job {
+    fn is_resumed(&self) -> bool {
+        matches!(self.place, Place::Resume { .. })
+    }
+
+    /// What is asked for. A run goes on in what it was begun in, and f32 on a CPU is written as nothing.
+    fn precision(&self) -> Option<Precision> {
+        self.recipe.precision.or(self.is_resumed().then_some(Precision::F32))
+    }
+
     /// Bytes that the run needs with passes of so many images: the engine's own, pixels that wait and those of a pass that is
     /// cut from them, weights and momenta on their way to a checkpoint, and images that are kept.
     fn need(&self, engine: &Engine, images: usize) -> Result<u64> {
@@ -181,7 +206,7 @@ fn memorise(
 ) -> Result<()> {
     let options = memorise_options(job.recipe.micro());
     let mut executor = engine.prepare(&train::without_dropout(&job.net)?, options.images, Mode::Train)?;
-    match train::self_test(&mut executor, dataset, config, options, log, stop)? {
+    match train::self_test(&mut *executor, dataset, config, options, log, stop)? {
         Some(_) => Ok(()),
         None => Err(Failure::interrupted()),
     }

@@ -14,7 +14,8 @@ fn folder() -> PathBuf {
 fn engine(seed: u64, workers: usize) -> Box<Prepare<'static>> {
     Box::new(move |net: &Net, batch: usize, mode: Mode, keep: Keep| {
         let inspect = keep == Keep::Everything;
-        let options = Options { precision: Precision::F32, inspect, keep: None, seed, workers, folder: folder() };
+        let options =
+            Options { precision: Precision::F32, inspect, keep: None, unrecorded: false, seed, workers, folder: folder() };
         let exec = emulator::prepare(net, batch, mode, &options).map_err(|error| error.to_string())?;
         Ok(Box::new(exec) as Box<dyn Executor>)
     })

@@ -202,17 +202,31 @@ template <bool LOCAL, bool VECTOR> struct Outputs {
     }
 };
 
-// dx = C
+// dx = C, or factor · C where the layer's input is above 0 and else 0.
 template <bool LOCAL, bool VECTOR> struct InputGradients {
     const Conv& a;
     u32 rows, y;
+
+    DEVICE void hide(float (&values)[VEC], const elem* seen, u32 left) const {
+        if constexpr (VECTOR) {
+            vec x = load(seen);
+#pragma unroll
+            for (int e = 0; e < VEC; e++) values[e] = to_float(x.v[e]) > 0 ? a.factor * values[e] : 0;
+        } else {
+#pragma unroll
+            for (int e = 0; e < VEC; e++) {
+                if (e < left) values[e] = to_float(seen[e]) > 0 ? a.factor * values[e] : 0;
+            }
+        }
+    }
 
     DEVICE InputGradients(const Conv& a, u32 y) : a(a), rows(images(a) * (LOCAL ? 1 : a.h * a.w_)), y(y) {}
 
     DEVICE void operator()(u32 m, u32 n, float (&values)[VEC]) const {
         if (m >= rows) return;
-        u64 pixel = LOCAL ? (u64)m * a.h * a.w_ + y : m;
-        put<VECTOR>(a.x + pixel * a.c + (LOCAL ? 0 : y * a.group_c.value), n, a.group_c.value, values);
+        u64 row = (LOCAL ? (u64)m * a.h * a.w_ + y : m) * a.c + (LOCAL ? 0 : y * a.group_c.value);
+        if (a.seen && n < a.group_c.value) hide(values, a.seen + row + n, a.group_c.value - n);
+        put<VECTOR>(a.x + row, n, a.group_c.value, values);
     }
 };
 

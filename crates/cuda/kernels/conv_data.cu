@@ -1,5 +1,5 @@
 // The gradient by the input: dx[n,h,w,c] = Σ_{r,s,k} w[k,r,s,c] · dy[n, (h + top − r) / stride, (w + left − s) / stride, k], over the
-// outputs that exist.
+// outputs that exist; where `seen` is given, factor · dx where that is above 0, and else 0.
 //
 // dy [n, p, q, k] elem in `y`, w [k, r, s, c / g] elem, dx [n, h, w, c] elem in `x`. A block has a tile of pixels and maps of one group:
 // block x is the tile, maps fastest; y the group (of a local layer the position). The sum is a gather, so nothing is written twice.

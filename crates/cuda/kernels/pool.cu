@@ -10,66 +10,15 @@
 // Gradients are gathered: each pixel sums the windows that hold it, row by row, in f32, and is rounded once.
 #include "args.cuh"
 #include "vectors.cuh"
+#include "windows.cuh"
 
 constexpr int THREADS = 256;
 constexpr int BLOCKS = 3;
-
-// The pixels begin..end of one axis that a window covers; `first` is the place of begin in the unclipped window.
-struct Span {
-    u32 begin, end, first;
-};
-DEVICE Span span(u32 out, u32 size, u32 stride, u32 before, u32 pixels) {
-    const u32 start = out * stride;
-    Span s;
-    s.begin = start < before ? 0 : start - before;
-    s.end = smaller(start + size - before, pixels);
-    s.first = s.begin + before - start;
-    return s;
-}
-
-// The windows begin..end of one axis that hold a pixel.
-struct Holders {
-    u32 begin, end;
-};
-DEVICE Holders holders(u32 pixel, u32 size, u32 stride, u32 before, u32 windows) {
-    const u32 at = pixel + before;
-    Holders h;
-    h.end = smaller(at / stride + 1, windows);
-    h.begin = at < size ? 0 : (at - size) / stride + 1;
-    return h;
-}
 
 // 1 ÷ the area of a clipped window, to a unit in the last place.
 DEVICE float share(const Span& rows, const Span& columns) {
     const float area = (float)((rows.end - rows.begin) * (columns.end - columns.begin)), about = __fdividef(1.0f, area);
     return fmaf(fmaf(-area, about, 1.0f), about, about);
-}
-
-// f32 below all others.
-DEVICE float lowest() { return -1.0f / 0.0f; }
-
-// What a thread writes for the winners of N windows.
-template <int N> DEVICE void store_winners(const Pool& a, u64 place, const u32 (&winner)[N]) {
-    if (N == 1 && a.arg_bytes == 2) {
-        ((u16*)a.arg)[place] = (u16)winner[0];
-    } else if (N == 1 && a.arg_bytes == 4) {
-        ((u32*)a.arg)[place] = winner[0];
-    } else {
-        run<u8, N> bytes;
-        UNROLL for (int i = 0; i < N; i++) bytes.v[i] = (u8)winner[i];
-        *(run<u8, N>*)(a.arg + place) = bytes;
-    }
-}
-
-template <int N> DEVICE void load_winners(const Pool& a, u64 place, u32 (&winner)[N]) {
-    if (N == 1 && a.arg_bytes == 2) {
-        winner[0] = ((const u16*)a.arg)[place];
-    } else if (N == 1 && a.arg_bytes == 4) {
-        winner[0] = ((const u32*)a.arg)[place];
-    } else {
-        const run<u8, N> bytes = *(const run<u8, N>*)(a.arg + place);
-        UNROLL for (int i = 0; i < N; i++) winner[i] = bytes.v[i];
-    }
 }
 
 template <int N> DEVICE void max_forward(const Pool& a) {
@@ -79,31 +28,16 @@ template <int N> DEVICE void max_forward(const Pool& a) {
     const Span rows = span(out / a.q, a.r, a.stride_r, a.top, a.h), columns = span(out % a.q, a.s, a.stride_s, a.left, a.w);
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
         const elem* x = a.x + (u64)image * a.h * a.w * a.c + c;
-        float best[N];
-        u32 winner[N];
-        UNROLL for (int i = 0; i < N; i++) {
-            best[i] = lowest();
-            winner[i] = rows.first * a.s + columns.first;
-        }
+        Best<N> best(rows.first * a.s + columns.first);
         for (u32 row = rows.begin; row < rows.end; row++) {
             for (u32 column = columns.begin; column < columns.end; column++) {
                 const u32 own = (row - rows.begin + rows.first) * a.s + column - columns.begin + columns.first;
                 float v[N];
                 load_run(v, x + (u64)(row * a.w + column) * a.c);
-                UNROLL for (int i = 0; i < N; i++) {
-                    const bool wins = v[i] > best[i] || v[i] != v[i];
-                    best[i] = wins ? v[i] : best[i];
-                    winner[i] = wins ? own : winner[i];
-                }
+                best.meet(v, own);
             }
         }
-        const u64 place = ((u64)image * a.p * a.q + out) * a.c + c;
-        store_run(a.y + place, best);
-        if (a.arg_bytes == 0) continue;
-        if (a.rectified) {
-            UNROLL for (int i = 0; i < N; i++) winner[i] = best[i] > 0.0f ? winner[i] : 0xffffffff;
-        }
-        store_winners(a, place, winner);
+        best.store(a, ((u64)image * a.p * a.q + out) * a.c + c);
     }
 }
 
@@ -132,13 +66,7 @@ template <int N, class F> DEVICE void gather(const Pool& a, F f) {
 }
 
 template <int N> DEVICE void max_backward_first(const Pool& a) {
-    gather<N>(a, [&](float (&sum)[N], u32, u32, u64 place, u64, u32 inside) {
-        u32 winner[N];
-        float g[N];
-        load_winners(a, place, winner);
-        load_run(g, a.dy + place);
-        UNROLL for (int i = 0; i < N; i++) sum[i] += winner[i] == inside ? g[i] : 0.0f;
-    });
+    gather<N>(a, [&](float (&sum)[N], u32, u32, u64 place, u64, u32 inside) { add_won(a, place, inside, sum); });
 }
 
 // dx ← Σ dy of the windows whose winner by `arg` this pixel is.

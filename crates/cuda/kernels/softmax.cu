@@ -8,6 +8,7 @@
 #include "vectors.cuh"
 
 constexpr int THREADS = 128;
+constexpr int BLOCKS = 8;
 constexpr int LOSS_THREADS = 256;
 
 DEVICE double sum_of(double* memory, double value) {
@@ -71,7 +72,7 @@ DEVICE float gradient(float p, u32 i, u32 label, u32 second, float share, float 
 
 // The same, and dz; nll = −s · ln p(label) − (1 − s) · ln p(second), in f64 from the logits, not finite where a logit is NaN or +∞;
 // hits = whether the label of the larger share has the highest logit, the lowest index winning ties; not where any is NaN.
-KERNEL(softmax_loss, Softmax, THREADS) {
+KERNEL(softmax_loss, Softmax, THREADS, BLOCKS) {
     SHARED(memory);
     for (u32 image = blockIdx.x; image < a.step->images; image += gridDim.x) {
         const u64 begin = (u64)image * a.classes;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use net::{Mode, Net, Precision, Result};
 
 use crate::driver::emulated::Emulated;
-use crate::executor::{Cuda, layer_index};
+use crate::executor::{Cuda, How, layer_index};
 use crate::kernels::Element;
 use crate::plan::{Plan, Request};
 
@@ -19,6 +19,8 @@ pub struct Options {
     pub inspect: bool,
     /// A layer whose output is kept for [`net::Executor::activation`].
     pub keep: Option<String>,
+    /// Launch kernels one by one, and record nothing.
+    pub unrecorded: bool,
     /// The order in which threads run.
     pub seed: u64,
     /// Blocks that run at once.
@@ -36,7 +38,8 @@ pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result
     let keep = options.keep.as_deref().map(|layer| layer_index(net, layer)).transpose()?;
     let plan = Plan::new(&Request { net, capacity: batch, mode, element, inspect: options.inspect, keep })?;
     let device = Emulated::new(element, options.seed, &options.folder)?.with_workers(options.workers);
-    Cuda::new(plan, Box::new(device), true)
+    // Its memory is no number before it is written.
+    Cuda::new(plan, Box::new(device), How { recorded: !options.unrecorded, poisoned: false })
 }
 
 /// Whether there is what it needs.

@@ -5,6 +5,7 @@ pub(crate) mod bias;
 pub(crate) mod dropout;
 pub(crate) mod input;
 pub(crate) mod lrn;
+pub(crate) mod norm_pool;
 pub(crate) mod parameters;
 pub(crate) mod pass;
 pub(crate) mod pointwise;
@@ -19,20 +20,22 @@ mod testing;
 use crate::args;
 
 /// What kernels may include, by name.
-pub(crate) const HEADERS: [(&str, &str); 9] = [
+pub(crate) const HEADERS: [(&str, &str); 11] = [
     ("device.cuh", include_str!("../kernels/device.cuh")),
     ("product.cuh", include_str!("../kernels/product.cuh")),
     ("product_16.cuh", include_str!("../kernels/product_16.cuh")),
     ("product_f32.cuh", include_str!("../kernels/product_f32.cuh")),
     ("conv.cuh", include_str!("../kernels/conv.cuh")),
+    ("across.cuh", include_str!("../kernels/across.cuh")),
     ("parameters.cuh", include_str!("../kernels/parameters.cuh")),
     ("philox.cuh", include_str!("../kernels/philox.cuh")),
     ("power.cuh", include_str!("../kernels/power.cuh")),
     ("vectors.cuh", include_str!("../kernels/vectors.cuh")),
+    ("windows.cuh", include_str!("../kernels/windows.cuh")),
 ];
 
 /// What is compiled, each by itself.
-pub(crate) const SOURCES: [(&str, &str); 13] = [
+pub(crate) const SOURCES: [(&str, &str); 14] = [
     ("conv_forward.cu", include_str!("../kernels/conv_forward.cu")),
     ("conv_data.cu", include_str!("../kernels/conv_data.cu")),
     ("conv_weight.cu", include_str!("../kernels/conv_weight.cu")),
@@ -42,6 +45,7 @@ pub(crate) const SOURCES: [(&str, &str); 13] = [
     ("input.cu", include_str!("../kernels/input.cu")),
     ("lrn.cu", include_str!("../kernels/lrn.cu")),
     ("lrn_within.cu", include_str!("../kernels/lrn_within.cu")),
+    ("norm_pool.cu", include_str!("../kernels/norm_pool.cu")),
     ("pointwise.cu", include_str!("../kernels/pointwise.cu")),
     ("pool.cu", include_str!("../kernels/pool.cu")),
     ("softmax.cu", include_str!("../kernels/softmax.cu")),

@@ -71,7 +71,7 @@ impl Library {
 #[non_exhaustive]
 pub enum Lack {
     /// There is no driver.
-    #[error("{DRIVER_FILE} is not installed: it comes with NVIDIA's driver; {INSTALL_DRIVER}")]
+    #[error("{DRIVER_FILE} is not installed: it comes with NVIDIA's driver, of which 580 or newer is needed")]
     NoDriver,
     /// There is no compiler, or not all of it.
     #[error("{file} not found in {folders} {}{}: {INSTALL_NVRTC}", if *.folders == 1 { "folder" } else { "folders" }, remark(.other))]

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use net::{Mode, Net, Precision, Result};
 
 use driver::cuda::{Device, Settings};
-pub use executor::Cuda;
-use executor::layer_index;
+pub use executor::{Cuda, KernelTime, Rate};
+use executor::{How, layer_index};
 use kernels::Element;
 pub use lack::{LEAST_CAPABILITY, Lack, Library, Version};
 use plan::{Plan, Request};
@@ -44,6 +44,10 @@ pub struct Options {
     /// A layer whose output is kept for [`net::Executor::activation`], where a pass for inference would give its memory to others.
     /// The last layer's is always kept.
     pub keep: Option<String>,
+    /// Launch kernels one by one, where else a pass is recorded once and put on the GPU at once: to see what that gains.
+    pub unrecorded: bool,
+    /// Fill the engine's memory with what is no number before it is used, so that reading what was never written shows.
+    pub poisoned: bool,
 }
 
 /// Plans and allocates a run of `net` on batches of up to `batch` images.
@@ -55,7 +59,7 @@ pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result
     let plan = plan(net, batch, mode, options)?;
     let Options { device, search, cache, .. } = options.clone();
     let settings = Settings { device, element: plan.element, search, cache };
-    Cuda::new(plan, Box::new(Device::open(&settings)?), true)
+    Cuda::new(plan, Box::new(Device::open(&settings)?), how(options))
 }
 
 /// Bytes of the GPU's memory that [`prepare`] would take for tensors with the same arguments; neither the GPU nor the driver is
@@ -65,6 +69,10 @@ pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result
 /// Where `batch` is out of range or the layer to keep does not exist.
 pub fn memory_bytes(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<u64> {
     Ok(executor::memory_bytes(&plan(net, batch, mode, options)?))
+}
+
+fn how(options: &Options) -> How {
+    How { recorded: !options.unrecorded, poisoned: options.poisoned }
 }
 
 fn plan(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Plan> {

@@ -26,7 +26,7 @@ fn is_there() -> bool {
 }
 
 fn options(precision: Precision) -> Options {
-    Options { precision, inspect: false, keep: None, seed: 1, workers: 2, folder: folder() }
+    Options { precision, inspect: false, keep: None, unrecorded: false, seed: 1, workers: 2, folder: folder() }
 }
 
 fn train(net: &Net, n: usize, precision: Precision) -> Cuda {

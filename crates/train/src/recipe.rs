@@ -24,9 +24,9 @@ pub struct Recipe {
     /// Length of the run in steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u32>,
-    /// What the engine may round operands to.
-    #[serde(default, skip_serializing_if = "is_f32")]
-    pub precision: Precision,
+    /// What the engine may round to; `None` is what is usual on the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// From which every random number follows.
     #[serde(default = "one")]
     pub seed: u64,
@@ -62,10 +62,6 @@ pub struct Recipe {
     pub checkpoints: CheckpointPlan,
     /// From image to input.
     pub preprocessing: Preprocessing,
-}
-
-fn is_f32(precision: &Precision) -> bool {
-    *precision == Precision::F32
 }
 
 /// [`Form`] as a recipe writes it.

@@ -13,9 +13,10 @@ use report::format;
 use serde_json::json;
 
 use crate::candidates::Candidates;
-use crate::engine::{self, Engine};
+use crate::device::Compute;
 use crate::failure::{Failure, Result};
 use crate::memory::{self, Images};
+use crate::prepared::Prepared;
 use crate::{Common, nets, terminal, usage};
 
 /// Time the engine, layer by layer, beside the machine's measured peaks
@@ -45,9 +46,8 @@ pub(crate) struct Bench {
     /// Images in a batch; auto: as many as fit in memory, up to the batch of the net's recipe
     #[arg(long, value_name = "N|auto", default_value = "128", value_parser = memory::images)]
     batch: Images,
-    /// What operands may be rounded to: f32, or bf16 in linear layers
-    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
-    precision: Precision,
+    #[command(flatten)]
+    compute: Compute,
     /// Steps before the timed ones
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     warmup: u32,
@@ -91,37 +91,43 @@ impl Bench {
         }
         let net = nets::resolve(&self.net)?;
         let mode = if self.mode == What::Train { Mode::Train } else { Mode::Infer };
-        let engine = Engine::new(common.threads(), self.precision)?;
+        let engine = match self.assert {
+            true => self.compute.on_cpu("--assert")?.engine(common.threads())?,
+            false => self.compute.engine(common.threads())?,
+        };
         let images = engine.images(self.batch, &net, mode)?;
         if self.assert {
             let found = Candidates::measure(&engine, &net, images, mode, self.iters)?;
             terminal::print(&if self.json { found.json() } else { found.text() })?;
             return found.assert();
         }
-        check_memory()?;
+        if !engine.is_gpu() {
+            check_memory()?;
+        }
         let mut exec = engine.prepare(&net, images, mode)?;
         exec.load(Kind::Weights, &net.initial_params(0))?;
-        let (steps, passes) = (self.steps(&net, images, &mut exec)?, passes(&exec, images, self.iters));
+        let steps = self.steps(&net, images, &mut exec)?;
         let peak_bytes = usage::peak_bytes();
-        let (isa, threads) = (exec.isa().to_string(), exec.threads());
+        let plan = exec.cpu().map(|cpu| (cpu.isa().to_string(), cpu.threads(), passes(cpu, images, self.iters)));
         // The net's memory may be what the peaks need.
         drop(exec);
-        let (peaks, precision) = (engine.peaks()?, self.precision);
-        let result =
-            Measured { net: net.name(), what: self.mode, images, isa, threads, steps, peak_bytes, passes, peaks, precision };
-        terminal::print(&if self.json { result.json() } else { result.text(&engine) })
+        let on_cpu = |(isa, threads, passes)| Ok::<_, Failure>(OnCpu { isa, threads, passes, peaks: engine.peaks()? });
+        let cpu = plan.map(on_cpu).transpose()?;
+        let (precision, device) = (engine.precision(), engine.describe());
+        let result = Measured { net: net.name(), what: self.mode, images, steps, peak_bytes, precision, device, cpu };
+        terminal::print(&if self.json { result.json() } else { result.text() })
     }
 
-    fn steps(&self, net: &Net, images: usize, exec: &mut Cpu) -> Result<Steps> {
+    fn steps(&self, net: &Net, images: usize, exec: &mut Prepared) -> Result<Steps> {
         let (batch, hyper) = (random_batch(net, images), small_steps(net));
         let (mut ms, mut cpu_began) = (Vec::with_capacity(self.iters as usize), None);
         for i in 0..self.warmup + self.iters {
             if i == self.warmup {
-                exec.reset_timings();
+                exec.cpu_mut().into_iter().for_each(Cpu::reset_timings);
                 cpu_began = usage::cpu_ms();
             }
             let start = Instant::now();
-            step(exec, if self.mode == What::Train { Mode::Train } else { Mode::Infer }, &batch, i, &hyper)?;
+            step(&mut **exec, if self.mode == What::Train { Mode::Train } else { Mode::Infer }, &batch, i, &hyper)?;
             if i >= self.warmup {
                 ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
@@ -138,7 +144,7 @@ pub(crate) fn small_steps(net: &Net) -> Hyper {
 }
 
 /// One step of training, or one forward pass.
-pub(crate) fn step(exec: &mut Cpu, mode: Mode, batch: &Batch, number: u32, hyper: &Hyper) -> Result<()> {
+pub(crate) fn step(exec: &mut dyn Executor, mode: Mode, batch: &Batch, number: u32, hyper: &Hyper) -> Result<()> {
     if mode == Mode::Infer {
         return Ok(exec.forward(batch).map(|_| ())?);
     }
@@ -212,12 +218,19 @@ struct Measured<'a> {
     net: &'a str,
     what: What,
     images: usize,
-    isa: String,
     precision: Precision,
-    threads: usize,
+    /// As [`Engine::describe`] has it.
+    device: String,
     steps: Steps,
     /// The most memory held until the last step, where it is known.
     peak_bytes: Option<u64>,
+    cpu: Option<OnCpu>,
+}
+
+/// What the CPU engine alone tells.
+struct OnCpu {
+    isa: String,
+    threads: usize,
     passes: Vec<Pass>,
     peaks: Peaks,
 }
@@ -235,55 +248,69 @@ impl Measured<'_> {
 
     fn json(&self) -> String {
         let (median, min, max) = self.times();
-        let share = |flops_per_s: f64| flops_per_s / self.peaks.flops_per_s;
-        let passes: Vec<_> = (self.passes.iter())
+        let mut result = json!({
+            "net": self.net, "mode": self.what.name(), "precision": self.precision.to_string(), "batch": self.images,
+            "iters": self.steps.ms.len(), "images_per_s": self.images_per_s(), "ms": median, "ms_min": min, "ms_max": max,
+            "cpu_ms": self.steps.cpu_ms, "peak_bytes": self.peak_bytes,
+        });
+        let Some(cpu) = &self.cpu else {
+            result["device"] = self.device.as_str().into();
+            return format!("{result}\n");
+        };
+        let passes: Vec<_> = (cpu.passes.iter())
             .map(|pass| {
                 json!({
                     "layer": pass.layer, "pass": pass.pass, "ms": pass.ms,
-                    "flops_per_s": pass.flops_per_s, "share_of_peak": pass.flops_per_s.map(share),
+                    "flops_per_s": pass.flops_per_s, "share_of_peak": pass.flops_per_s.map(|rate| cpu.share(rate)),
                 })
             })
             .collect();
-        let result = json!({
-            "net": self.net, "mode": self.what.name(), "precision": self.precision.to_string(), "batch": self.images,
-            "threads": self.threads, "isa": self.isa, "iters": self.steps.ms.len(),
-            "images_per_s": self.images_per_s(), "ms": median, "ms_min": min, "ms_max": max,
-            "cpu_ms": self.steps.cpu_ms, "peak_bytes": self.peak_bytes,
-            "passes": passes,
-            "peaks": {
-                "flops_per_s": self.peaks.flops_per_s,
-                "read_bytes_per_s": self.peaks.read_bytes_per_s,
-                "copy_bytes_per_s": self.peaks.copy_bytes_per_s,
-            },
+        result["threads"] = cpu.threads.into();
+        result["isa"] = cpu.isa.as_str().into();
+        result["passes"] = passes.into();
+        result["peaks"] = json!({
+            "flops_per_s": cpu.peaks.flops_per_s,
+            "read_bytes_per_s": cpu.peaks.read_bytes_per_s,
+            "copy_bytes_per_s": cpu.peaks.copy_bytes_per_s,
         });
         format!("{result}\n")
     }
 
-    fn text(&self, engine: &Engine) -> String {
+    fn text(&self) -> String {
         let (median, min, max) = self.times();
         let steps = match self.what {
             What::Train => format::of(self.steps.ms.len() as u64, "training step", "training steps"),
             What::Forward => format::of(self.steps.ms.len() as u64, "forward pass", "forward passes"),
         };
         let images = format::of(self.images as u64, "image", "images");
-        let mut text = format!("{}: {steps} of {images} ({})\n", self.net, engine.describe());
+        let mut text = format!("{}: {steps} of {images} ({})\n", self.net, self.device);
         text += &format!(
-            "{} images/s; a step takes {median:.2} ms in the median, {min:.2} at least, {max:.2} at most\n\n",
+            "{} images/s; a step takes {median:.2} ms in the median, {min:.2} at least, {max:.2} at most\n",
             format::rate(self.images_per_s())
         );
+        text + &self.cpu.as_ref().map_or_else(String::new, OnCpu::text)
+    }
+}
+
+impl OnCpu {
+    fn share(&self, flops_per_s: f64) -> f64 {
+        flops_per_s / self.peaks.flops_per_s
+    }
+
+    fn text(&self) -> String {
         let mut rows = vec![["layer", "pass", "ms", "GFLOP/s", "of peak"].map(String::from).to_vec()];
         rows.extend(self.passes.iter().map(|pass| {
             let speed = pass.flops_per_s.map_or("–".into(), |rate| format!("{:.1}", rate / 1e9));
-            let share = pass.flops_per_s.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * rate / self.peaks.flops_per_s));
+            let share = pass.flops_per_s.map_or("–".into(), |rate| format!("{:.1} %", 100.0 * self.share(rate)));
             vec![pass.layer.clone(), pass.pass.into(), format!("{:.3}", pass.ms), speed, share]
         }));
-        text += &format::table(&rows, &[2, 3, 4]);
+        let passes = format::table(&rows, &[2, 3, 4]);
         let peak = |name: &str, rate: f64, unit: &str| vec![name.into(), format!("{:.1}", rate / 1e9), unit.into()];
         let rows = [
             peak("arithmetic peak", self.peaks.flops_per_s, "GFLOP/s"),
             peak("memory, reading", self.peaks.read_bytes_per_s, "GB/s"),
             peak("memory, copying", self.peaks.copy_bytes_per_s, "GB/s, read and written"),
         ];
-        text + "\n" + &format::table(&rows, &[1])
+        format!("\n{passes}\n{}", format::table(&rows, &[1]))
     }
 }

@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use clap::{Args, ValueEnum};
 use data::{BadImages, EvalLoader, LoaderOptions, Source, Views};
-use net::{Executor, Precision};
+use net::Precision;
 use report::format;
 use serde_json::json;
 use train::checkpoint::Checks;
@@ -15,6 +15,7 @@ use weights::Error as FileError;
 use zoo::{Given, Model, Names, OnnxOptions, Pictures};
 
 use crate::commands::describe::variant;
+use crate::device::Where;
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
 use crate::saved::{self, About};
@@ -52,6 +53,8 @@ pub(crate) struct Convert {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    place: Where,
     #[command(flatten)]
     about: About,
 }
@@ -158,7 +161,7 @@ impl Convert {
         if self.pictures == 0 {
             return Ok(None);
         }
-        let engine = Engine::new(common.threads(), Precision::F32)?;
+        let engine = Engine::new(self.place, common.threads(), Some(Precision::F32))?;
         let side = model.card.preprocessing.stored;
         let pictures: Arc<dyn Source> = Arc::new(Pictures::new(side, self.pictures.into()));
         let a = answers(model, &pictures, &engine, stop)?;

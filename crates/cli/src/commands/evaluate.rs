@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use data::{Dataset, Views};
-use net::{Executor, Net, Precision};
+use net::Net;
 use report::{Console, Style, format};
 use serde_json::json;
 use train::checkpoint::Checks;
@@ -14,7 +14,7 @@ use train::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use zoo::Model;
 
 use crate::dataset::{self, Reading};
-use crate::engine::{self, Engine};
+use crate::device::Compute;
 use crate::failure::{Context, Failure, Result};
 use crate::origin::Origin;
 use crate::saved::{self, Loaded, Weights};
@@ -50,9 +50,8 @@ pub(crate) struct Evaluate {
     batch: u16,
     #[command(flatten)]
     reading: Reading,
-    /// What operands may be rounded to: f32, or bf16 in linear layers
-    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
-    precision: Precision,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 impl Evaluate {
@@ -65,7 +64,7 @@ impl Evaluate {
     }
 
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
-        let engine = Engine::new(common.threads(), self.precision)?;
+        let engine = self.compute.engine(common.threads())?;
         let (data, reading) = self.data_and_reading();
         let dataset = reading.open(data.as_deref())?;
         let Loaded { model, mut executor, pipeline } =
@@ -88,7 +87,7 @@ impl Evaluate {
         source.remark(pipeline.preprocessing()).iter().for_each(|remark| console.say(&format!("note: {remark}")));
         let stop = interrupt::flag("nothing has been written")?;
         let options = EvaluateOptions { views: self.views, threads: reading.threads(&engine), bad: reading.bad_images() };
-        let result = evaluate(&mut executor, &source, &pipeline, &options, &stop, &mut |done, total| {
+        let result = evaluate(&mut *executor, &source, &pipeline, &options, &stop, &mut |done, total| {
             console.progress(&[format!("evaluating: {} of {}", format::count(done), format::of(total, "image", "images"))]);
         })?;
         console.clear();

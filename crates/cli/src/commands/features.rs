@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use clap::Args;
 use data::{BadImage, Source};
-use net::Precision;
 use report::format;
 use weights::features::{Format, Values, Writer};
 
 use crate::dataset::{Both, Reading};
-use crate::engine::{self, Engine, Layer};
+use crate::device::Compute;
+use crate::engine::{Engine, Layer};
 use crate::failure::{Context, Failure, Result};
 use crate::index::{Looker, Maker, absolute};
 use crate::inputs::Inputs;
@@ -57,9 +57,8 @@ pub(crate) struct Features {
     /// Ignore the orientation that cameras note in their files
     #[arg(long)]
     no_exif_rotation: bool,
-    /// What operands may be rounded to: f32, or bf16 in linear layers
-    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
-    precision: Precision,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 impl Features {
@@ -70,12 +69,12 @@ impl Features {
         })?;
         outputs::check_place(&self.out)?;
         let source = self.source()?;
-        let engine = Engine::new(common.threads(), self.precision)?;
+        let engine = self.compute.engine(common.threads())?;
         let layer = self.layer.clone().map_or(Layer::LastHidden, Layer::Named);
         let mut looker = Looker::load(&self.weights, &engine, &layer, source.len().min(self.batch.into()), common.quiet)?;
         let values = if self.half { Values::F16 } else { Values::F32 };
         let shape = looker.shape();
-        let text = self.maker(&mut looker)?.text(&shape);
+        let text = self.maker(&mut looker, &engine)?.text(&shape);
         let mut writer = Writer::new(&self.out, format, values, &shape, text)?;
         let began = Instant::now();
         let bad = write(&mut looker, &source, &mut writer, common)?;
@@ -103,13 +102,13 @@ impl Features {
         Ok(Arc::new(Both::new(&dataset)))
     }
 
-    fn maker(&self, looker: &mut Looker) -> Result<Maker> {
+    fn maker(&self, looker: &mut Looker, engine: &Engine) -> Result<Maker> {
         Ok(Maker {
             net: looker.net().into(),
             layer: looker.layer().into(),
             digest: looker.digest()?,
             weights: absolute(&self.weights.weights)?,
-            precision: self.precision,
+            precision: engine.precision(),
             exif: !self.no_exif_rotation,
             folder: std::env::current_dir().context(|| "the current directory".into())?,
         })

@@ -1,10 +1,10 @@
 //! `alexnet plan`: how the engine will run a net.
 
 use clap::Args;
-use net::{Executor, Mode, Precision};
+use net::Mode;
 
 use crate::candidates::Candidates;
-use crate::engine::{self, Engine};
+use crate::device::Compute;
 use crate::failure::Result;
 use crate::memory::{self, Images};
 use crate::{Common, nets, terminal};
@@ -31,9 +31,8 @@ pub(crate) struct Plan {
     /// With --measure: print what was measured as JSON, on one line
     #[arg(long, requires = "measure")]
     json: bool,
-    /// What operands may be rounded to: f32, or bf16 in linear layers
-    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
-    precision: Precision,
+    #[command(flatten)]
+    compute: Compute,
     /// Plan for evaluation and prediction rather than training
     #[arg(long)]
     infer: bool,
@@ -46,7 +45,10 @@ impl Plan {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let net = nets::resolve(&self.net)?;
         let mode = if self.infer { Mode::Infer } else { Mode::Train };
-        let engine = Engine::new(common.threads(), self.precision)?;
+        let engine = match self.measure {
+            true => self.compute.on_cpu("--measure")?.engine(common.threads())?,
+            false => self.compute.engine(common.threads())?,
+        };
         let images = engine.images(self.batch, &net, mode)?;
         let plan = engine.prepare(&net, images, mode)?.plan();
         if !self.measure {

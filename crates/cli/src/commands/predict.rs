@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use clap::Args;
 use data::{BadImages, EvalLoader, LoaderOptions, Source, Views};
-use net::{Executor, Precision};
 use report::format;
 use serde_json::json;
 use train::checkpoint::Checks;
 use zoo::Card;
 
 use crate::dataset::titled;
-use crate::engine::{self, Engine};
+use crate::device::Compute;
 use crate::failure::{Failure, Result};
 use crate::inputs::Inputs;
 use crate::saved::{Loaded, Weights};
@@ -45,15 +44,14 @@ pub(crate) struct Predict {
     /// Ignore the orientation that cameras note in their files
     #[arg(long)]
     no_exif_rotation: bool,
-    /// What operands may be rounded to: f32, or bf16 in linear layers
-    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
-    precision: Precision,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 impl Predict {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
         let inputs = Arc::new(Inputs::new(&self.images, !self.no_exif_rotation)?);
-        let engine = Engine::new(common.threads(), self.precision)?;
+        let engine = self.compute.engine(common.threads())?;
         let batch = inputs.len().min(self.batch.into());
         let Loaded { model, mut executor, pipeline } = self.weights.load(&engine, batch, Checks::Inference, common.quiet)?;
         let Card { classes, words, .. } = &model.card;

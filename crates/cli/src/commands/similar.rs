@@ -10,6 +10,7 @@ use data::Source;
 use serde_json::json;
 use weights::features::{Table, Values};
 
+use crate::device::Where;
 use crate::engine::{Engine, Layer};
 use crate::failure::{Context, Failure, Result};
 use crate::gallery::{Picture, Shelf, page};
@@ -52,6 +53,8 @@ pub(crate) struct Similar {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
+    place: Where,
+    #[command(flatten)]
     about: About,
 }
 
@@ -77,7 +80,7 @@ impl Similar {
             Values::F16 => cpu::nearest::Values::F16,
         };
         let vectors = Vectors::new(values, table.width(), table.rows())?;
-        let engine = Engine::new(common.threads(), maker.precision)?;
+        let engine = Engine::new(self.place, common.threads(), Some(maker.precision))?;
         let queries = self.queries(&table, &maker, &vectors, &engine, common.quiet)?;
         let together: Vec<f32> = queries.iter().flat_map(|query| query.features.iter().copied()).collect();
         let found = engine.search()?.nearest(&vectors, &together, self.top as usize)?;

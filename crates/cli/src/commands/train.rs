@@ -9,7 +9,8 @@ use report::format;
 use train::{LayerRate, Recipe, recipe_for};
 
 use crate::dataset::Reading;
-use crate::engine;
+use crate::device::{self, Where};
+use crate::engine::Engine;
 use crate::failure::{Context, Failure, Result};
 use crate::freeze;
 use crate::init::{self, Beginning, Init};
@@ -82,6 +83,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(..=1 << 24))]
     cache: Option<u32>,
     #[command(flatten)]
+    place: Where,
+    #[command(flatten)]
     reading: Reading,
     #[command(flatten)]
     about: About,
@@ -100,8 +103,9 @@ struct Changes {
     /// Images in a pass, where memory is short: a step is made of several passes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
-    /// What operands may be rounded to: f32, or bf16 in linear layers [default: the recipe's]
-    #[arg(long, value_name = "f32|bf16", value_parser = engine::precision)]
+    /// What may be rounded to: on CPUs f32, or bf16 in linear layers; on GPUs also tf32 and f16 [default: the recipe's, or f32, on
+    /// GPUs bf16]
+    #[arg(long, value_name = "f32|tf32|bf16|f16", value_parser = device::precision)]
     precision: Option<Precision>,
     /// The learning rate to begin with
     #[arg(long, value_name = "X", value_parser = rate)]
@@ -126,6 +130,8 @@ fn rate(text: &str) -> Result<f64, String> {
 
 impl Train {
     pub(crate) fn run(&self, common: &Common) -> Result<()> {
+        // A GPU that cannot be used is known before a data set has been opened.
+        Engine::new(self.place, common.threads(), None)?;
         let init = self.init()?;
         let job = match &self.resume {
             Some(run) => self.resumed(run.as_deref())?,
@@ -170,6 +176,7 @@ impl Train {
             inherited,
             notes,
             memorise: self.memorise,
+            device: self.place,
             cache: self.cache(),
             choose_passes: self.changes.batch == Some(Images::Auto),
         })
@@ -237,6 +244,7 @@ impl Train {
             inherited: None,
             notes: Vec::new(),
             memorise: false,
+            device: self.place,
             cache: self.cache(),
             choose_passes: false,
         })
@@ -271,7 +279,7 @@ impl Changes {
             recipe.micro_batch = micro_batch as usize;
         }
         if let Some(precision) = self.precision {
-            recipe.precision = precision;
+            recipe.precision = Some(precision);
         }
         if let Some(rate) = self.rate {
             recipe.schedule.rate = rate;

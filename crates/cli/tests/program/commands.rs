@@ -5,12 +5,24 @@ use std::process::Stdio;
 
 use crate::support::{Place, alexnet, contains};
 
-const COMMANDS: [&str; 11] =
-    ["train", "evaluate", "predict", "features", "similar", "describe", "convert", "plan", "bench", "recipe", "completions"];
+const COMMANDS: [&str; 12] = [
+    "train",
+    "evaluate",
+    "predict",
+    "features",
+    "similar",
+    "describe",
+    "convert",
+    "plan",
+    "bench",
+    "recipe",
+    "doctor",
+    "completions",
+];
 
 #[test]
 fn every_help_has_examples() {
-    contains(&alexnet!("--help").ok().out, &["Examples:", "ALEXNET_ISA"]);
+    contains(&alexnet!("--help").ok().out, &["Examples:", "ALEXNET_ISA", "ALEXNET_CUDA"]);
     for command in COMMANDS {
         contains(&alexnet!(command, "--help").ok().out, &["Examples:\n  alexnet "]);
     }

@@ -8,6 +8,7 @@ mod check;
 mod checkpoints;
 mod commands;
 mod convert;
+mod doctor;
 mod features;
 mod fine_tuning;
 mod interrupt;

@@ -25,9 +25,10 @@ pub(crate) struct Ran {
 }
 
 impl Program {
+    /// One that finds no GPU, wherever it runs.
     pub(crate) fn new<const N: usize>(args: [OsString; N]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_alexnet"));
-        command.args(args).stdin(Stdio::null()).env_remove("ALEXNET_ISA");
+        command.args(args).stdin(Stdio::null()).env_remove("ALEXNET_ISA").env("ALEXNET_CUDA", "");
         Program { command }
     }
 
@@ -52,7 +53,8 @@ impl Program {
     pub(crate) fn limited_to(self, mib: u64) -> Program {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -v \"$0\" && exec \"$@\""]).arg((mib << 10).to_string());
-        command.arg(self.command.get_program()).args(self.command.get_args()).stdin(Stdio::null()).env_remove("ALEXNET_ISA");
+        command.arg(self.command.get_program()).args(self.command.get_args()).stdin(Stdio::null());
+        command.env_remove("ALEXNET_ISA").env("ALEXNET_CUDA", "");
         if let Some(folder) = self.command.get_current_dir() {
             command.current_dir(folder);
         }

@@ -94,6 +94,15 @@ args! {
         reserved: u32,
     }
 
+    /// `kernels/norm_pool.cu`
+    pub(crate) struct NormPool {
+        lrn: Lrn,
+        pool: Pool,
+        /// Maps, and rows of the output, that a block of the forward pass works on.
+        maps: u32,
+        rows: u32,
+    }
+
     /// `kernels/lrn_within.cu`
     pub(crate) struct LrnWithin {
         x: Elems,
@@ -266,11 +275,12 @@ args! {
 }
 
 /// Writes the C text of every structure of this file.
-pub(crate) const STRUCTS: [fn() -> String; 17] = [
+pub(crate) const STRUCTS: [fn() -> String; 18] = [
     <Pointwise as super::Struct>::C,
     <Dropout as super::Struct>::C,
     <Pool as super::Struct>::C,
     <Lrn as super::Struct>::C,
+    <NormPool as super::Struct>::C,
     <LrnWithin as super::Struct>::C,
     <Input as super::Struct>::C,
     <Softmax as super::Struct>::C,

@@ -24,6 +24,9 @@ args! {
         /// The forward pass writes f32 here and not to `y` where this is not 0; the weight pass writes partial sums
         /// `[parts, k, r, s, c / g]` here, or gradients where there is one part.
         out: Floats,
+        /// What the data pass multiplies its result by where this, `[n, h, w, c]`, is above 0, and by 0 where it is not; by 1 where this
+        /// is 0: the backward pass of a rectifier, and of dropout behind it.
+        seen: Elems,
         /// `[r, s, c / g]`: 0 where a weight does not exist and its gradient is 0; none where this is 0.
         mask: Bytes,
         h: u32,
@@ -54,7 +57,7 @@ args! {
         part: u32,
         /// Parts in the weight pass.
         parts: u32,
-        reserved: u32,
+        factor: f32,
     }
 }
 

@@ -4,6 +4,7 @@
 //! host waits only where somebody asks for a value, or where both stages are still being copied.
 
 mod hyper;
+mod profile;
 mod program;
 mod results;
 mod stage;
@@ -20,7 +21,8 @@ use crate::kernels::Element;
 use crate::plan::{LayerPlan, Plan, to_planes};
 use hyper::HyperTable;
 use net::lifetimes::Buffer;
-use program::Program;
+pub use profile::{KernelTime, Rate};
+use program::{Placed, Program};
 use results::Results;
 use stage::{STAGES, Stage};
 use tones::Tones;
@@ -40,8 +42,10 @@ pub struct Cuda {
     /// What runs for a batch of each stage.
     passes: Vec<Passes>,
     /// What runs after weights were loaded, and after each mini-batch.
-    refresh: Vec<Launch>,
+    refresh: Vec<Placed>,
     update: Work,
+    /// What runs in a step over a batch of the first stage, launch by launch.
+    of_one_step: Vec<Placed>,
     hyper: HyperTable,
     tones: Tones,
     results: Results,
@@ -69,7 +73,8 @@ enum Work {
 
 impl Work {
     /// Makes a recording of the launches, or leaves them as they are.
-    fn new(driver: &mut dyn Driver, launches: Vec<Launch>, record: bool) -> Result<Work> {
+    fn new(driver: &mut dyn Driver, placed: &[Placed], record: bool) -> Result<Work> {
+        let launches: Vec<Launch> = placed.iter().map(|placed| placed.launch.clone()).collect();
         if !record || launches.is_empty() {
             return Ok(Work::Launches(launches));
         }
@@ -85,6 +90,25 @@ impl Work {
             Work::Recorded(recording) => driver.replay(*recording),
         }
     }
+}
+
+/// How an executor is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Whether passes are recorded.
+    pub(crate) recorded: bool,
+    /// Whether memory is no number at the beginning.
+    pub(crate) poisoned: bool,
+}
+
+/// Fills memory with what is no number in any precision.
+fn poison(device: &mut dyn Driver, base: u64, len: u64) -> Result<()> {
+    let piece = vec![0xff; 16 << 20];
+    for begin in (0..len).step_by(piece.len()) {
+        let size = piece.len().min((len - begin) as usize);
+        device.upload(&piece[..size], base + begin)?;
+    }
+    Ok(())
 }
 
 /// The position of a layer.
@@ -105,23 +129,29 @@ fn loss_scale(element: Element) -> f32 {
 }
 
 impl Cuda {
-    /// Takes memory, compiles what the plan calls, and records its passes where `record`.
-    pub(crate) fn new(plan: Plan, mut driver: Box<dyn Driver>, record: bool) -> Result<Cuda> {
+    /// Takes memory, compiles what the plan calls, and records its passes.
+    pub(crate) fn new(plan: Plan, mut driver: Box<dyn Driver>, how: How) -> Result<Cuda> {
+        let record = how.recorded;
         let device = driver.as_mut();
         let base = device.memory(plan.bytes as u64)?;
+        if how.poisoned {
+            poison(device, base, plan.bytes as u64)?;
+        }
         let hyper = HyperTable::new(device, &plan)?;
         let stages = [Stage::new(device, &plan)?, Stage::new(device, &plan)?];
         let program = Program::new(device, &plan, base, hyper.at)?;
         let refresh = program.refresh();
         program.compile(device, &stages[0])?;
         let learns = plan.mode == Mode::Train;
-        let none = Vec::new;
+        let train = |stage: &Stage| if learns { program.train(stage) } else { Vec::new() };
         let mut passes = Vec::with_capacity(STAGES);
         for stage in &stages {
-            let train = Work::new(device, if learns { program.train(stage) } else { none() }, record)?;
-            passes.push(Passes { train, test: Work::new(device, program.test(stage), record)? });
+            let (train, test) = (Work::new(device, &train(stage), record)?, Work::new(device, &program.test(stage), record)?);
+            passes.push(Passes { train, test });
         }
-        let update = Work::new(device, if learns { program.update() } else { none() }, record)?;
+        let last = if learns { program.update() } else { Vec::new() };
+        let update = Work::new(device, &last, record)?;
+        let of_one_step = if learns { train(&stages[0]).into_iter().chain(last).collect() } else { program.test(&stages[0]) };
         let results = Results::new(device)?;
         let values = plan.capacity * plan.net.classes();
         let probabilities = (device.pinned(values * size_of::<f32>())?, device.event()?);
@@ -137,6 +167,7 @@ impl Cuda {
             passes,
             refresh,
             update,
+            of_one_step,
             hyper,
             tones: Tones::default(),
             results,
@@ -281,7 +312,7 @@ impl Executor for Cuda {
             }
         }
         if kind == Kind::Weights {
-            self.refresh.iter().try_for_each(|launch| self.driver.launch(launch))?;
+            self.refresh.iter().try_for_each(|placed| self.driver.launch(&placed.launch))?;
         }
         Ok(())
     }

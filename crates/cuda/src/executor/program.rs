@@ -12,8 +12,23 @@ use crate::kernels::parameters::{List, Numbers, Place};
 use crate::kernels::pass::Pass;
 use crate::kernels::products::Operands;
 use crate::kernels::{Element, bias, dropout, input, lrn, parameters, pointwise, pool, softmax, source_of};
-use crate::plan::{ALIGN, LayerPlan, Plan};
+use crate::plan::{ALIGN, LayerPlan, Plan, train_factor};
 use net::lifetimes::Buffer;
+
+/// A launch, and whose it is.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) launch: Launch,
+    /// `None` where it is of no layer.
+    pub(super) layer: Option<usize>,
+    /// `forward`, `weight`, `data`, `input`, `loss` or `update`.
+    pub(super) pass: &'static str,
+}
+
+/// Launches of a layer's pass.
+fn placed(layer: Option<usize>, pass: &'static str, launches: impl IntoIterator<Item = Launch>) -> impl Iterator<Item = Placed> {
+    launches.into_iter().map(move |launch| Placed { launch, layer, pass })
+}
 
 /// A plan whose memory has been taken.
 pub(super) struct Program<'a> {
@@ -67,12 +82,12 @@ impl<'a> Program<'a> {
 
     /// Has everything compiled that will be launched for a stage, which is the same for each.
     pub(super) fn compile(&self, driver: &mut dyn Driver, stage: &Stage) -> Result<()> {
-        let mut launches = self.test(stage);
+        let mut all = self.test(stage);
         if self.plan.mode == Mode::Train {
-            launches.extend(self.train(stage).into_iter().chain(self.update()));
+            all.extend(self.train(stage).into_iter().chain(self.update()));
         }
-        launches.extend(self.refresh());
-        let mut sources: Vec<&'static str> = launches.iter().map(|launch| source_of(launch.kernel)).collect();
+        all.extend(self.refresh());
+        let mut sources: Vec<&'static str> = all.iter().map(|placed| source_of(placed.launch.kernel)).collect();
         sources.sort_unstable();
         sources.dedup();
         sources.into_iter().try_for_each(|source| driver.compile(source))
@@ -110,47 +125,49 @@ impl<'a> Program<'a> {
     }
 
     /// A pass of testing over the batch of a stage.
-    pub(super) fn test(&self, stage: &Stage) -> Vec<Launch> {
+    pub(super) fn test(&self, stage: &Stage) -> Vec<Placed> {
         let pass = self.pass(stage.step());
-        let mut launches = vec![self.pixels(&pass, stage)];
-        for index in 0..self.plan.layers.len() - 1 {
-            launches.extend(self.forward(&pass, index, false));
-        }
-        launches.extend(self.logits(&pass));
+        let mut launches = self.forward_all(&pass, stage, false);
         let (logits, probabilities) = (self.floats(self.plan.logits), self.floats(self.plan.probabilities));
-        launches.push(softmax::forward(&pass, self.plan.net.classes(), logits, probabilities));
+        launches.extend(placed(None, "loss", [softmax::forward(&pass, self.plan.net.classes(), logits, probabilities)]));
+        launches
+    }
+
+    /// Everything up to the logits.
+    fn forward_all(&self, pass: &Pass, stage: &Stage, train: bool) -> Vec<Placed> {
+        let mut launches: Vec<Placed> = placed(None, "input", [self.pixels(pass, stage)]).collect();
+        for index in 0..self.plan.layers.len() - 1 {
+            launches.extend(placed(Some(index), "forward", self.forward(pass, index, train)));
+        }
+        launches.extend(placed(None, "loss", self.logits(pass)));
         launches
     }
 
     /// A pass of training over the batch of a stage: forward, loss, and backward.
-    pub(super) fn train(&self, stage: &Stage) -> Vec<Launch> {
+    pub(super) fn train(&self, stage: &Stage) -> Vec<Placed> {
         let pass = self.pass(stage.step());
-        let last = self.plan.layers.len() - 1;
-        let mut launches = vec![self.pixels(&pass, stage)];
-        for index in 0..last {
-            launches.extend(self.forward(&pass, index, true));
-        }
-        launches.extend(self.logits(&pass));
-        launches.extend(self.loss(&pass, stage));
-        for index in (0..last).rev() {
+        let mut launches = self.forward_all(&pass, stage, true);
+        launches.extend(placed(None, "loss", self.loss(&pass, stage)));
+        for index in (0..self.plan.layers.len() - 1).rev() {
             launches.extend(self.backward(&pass, index));
         }
         if let (Some(dy), Some(dx)) = (self.plan.pixels.gradient, self.plan.input_gradient) {
-            launches.push(input::backward(&pass, &self.fold(), input::Gradient::Elems(self.elems(dy)), self.floats(dx)));
+            let backward = input::backward(&pass, &self.fold(), input::Gradient::Elems(self.elems(dy)), self.floats(dx));
+            launches.extend(placed(None, "input", [backward]));
         }
         launches
     }
 
     /// After weights were loaded.
-    pub(super) fn refresh(&self) -> Vec<Launch> {
+    pub(super) fn refresh(&self) -> Vec<Placed> {
         if self.plan.parameters.copies.is_none() || self.list.count == 0 {
             return Vec::new();
         }
-        vec![parameters::copy_weights(&self.list, Ptr::at(self.parameters))]
+        placed(None, "update", [parameters::copy_weights(&self.list, Ptr::at(self.parameters))]).collect()
     }
 
     /// One step of descent.
-    pub(super) fn update(&self) -> Vec<Launch> {
+    pub(super) fn update(&self) -> Vec<Placed> {
         if self.list.count == 0 {
             return Vec::new();
         }
@@ -158,11 +175,12 @@ impl<'a> Program<'a> {
         let finite = if checks { Ptr::at(self.address(self.plan.finite)) } else { Uints::NULL };
         let mut launches = Vec::new();
         if checks {
-            launches.extend(parameters::check(&self.list, Ptr::at(self.parameters), Ptr::at(self.flags), finite));
+            let check = parameters::check(&self.list, Ptr::at(self.parameters), Ptr::at(self.flags), finite);
+            launches.extend(placed(None, "update", check));
         }
         let (rates, numbers) = (Ptr::at(self.hyper + RATES_AT as u64), Ptr::at(self.hyper + NUMBERS_AT as u64));
         let numbers = Numbers { rates, numbers, finite, step: Ptr::at(self.hyper) };
-        launches.push(parameters::update(&self.list, Ptr::at(self.parameters), numbers));
+        launches.extend(placed(None, "update", [parameters::update(&self.list, Ptr::at(self.parameters), numbers)]));
         launches
     }
 
@@ -227,16 +245,15 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn backward(&self, pass: &Pass, index: usize) -> Vec<Launch> {
+    fn backward(&self, pass: &Pass, index: usize) -> Vec<Placed> {
         let layer = &self.plan.layers[index];
         let Some(dy) = layer.dy.map(|dy| self.elems(dy)) else { return Vec::new() };
         if layer.params.is_some() {
-            return self.backward_product(pass, layer, dy);
+            return self.backward_product(pass, index, dy);
         }
-        let Some(dx) = layer.dx.map(|dx| self.elems(dx)) else { return Vec::new() };
+        let Some(dx) = layer.dx.map(|dx| self.elems(dx)).filter(|_| !layer.done_by_next) else { return Vec::new() };
         let (x, y, len) = (self.elems(layer.x), self.elems(layer.y), layer.input.len());
         let launch = match &layer.op {
-            Op::Relu if self.plan.layers[index + 1].rectified => return Vec::new(),
             Op::Relu => pointwise::relu_backward(pass, len, y, dy, dx),
             Op::Tanh => pointwise::tanh_backward(pass, len, y, dy, dx),
             Op::Lrn(op) => lrn::across_backward(pass, &across(layer, op), x, dy, dx),
@@ -250,11 +267,11 @@ impl<'a> Program<'a> {
             Op::Dropout(op) => dropout::dropout(pass, &dropout_numbers(layer, op, index), dy, dx),
             op => unreachable!("a {} is no layer between others", op.kind()),
         };
-        vec![launch]
+        placed(Some(index), "data", [launch]).collect()
     }
 
-    fn backward_product(&self, pass: &Pass, layer: &LayerPlan, dy: Elems) -> Vec<Launch> {
-        let plan = self.plan;
+    fn backward_product(&self, pass: &Pass, index: usize, dy: Elems) -> Vec<Placed> {
+        let (plan, layer) = (self.plan, &self.plan.layers[index]);
         let (Some(product), Some((weight, bias_index)), Some((gradients, _))) =
             (&layer.product, layer.params, plan.parameters.learning)
         else {
@@ -277,17 +294,15 @@ impl<'a> Program<'a> {
             let mask = mask.map(|mask| (mask, parameter.order.len() / parameter.order.k));
             launches.push(bias::finish(pass, product.weights(), parts, scratch, gradient, mask));
         }
-        if let Some(dx) = layer.dx {
-            launches.push(product.data(Operands { x: self.elems(dx), ..operands }));
-        }
-        launches
+        let data = layer.dx.map(|dx| product.data(Operands { x: self.elems(dx), ..operands }, layer.through.map(|f| (x, f))));
+        placed(Some(index), "weight", launches).chain(placed(Some(index), "data", data)).collect()
     }
 }
 
 fn across(layer: &LayerPlan, op: &LrnAcross) -> lrn::Across {
     let (c, pixels) = (layer.input.c, layer.input.plane());
     let (k, a, beta) = (op.k as f32, op.coefficient() as f32, op.beta as f32);
-    lrn::Across { c, towers: op.towers, pixels, n: op.n, k, a, beta, rectified: layer.rectified }
+    lrn::Across { c, towers: op.towers, pixels, n: op.n, k, a, beta, rectified: layer.through.is_some() }
 }
 
 fn within(layer: &LayerPlan, op: &LrnWithin) -> lrn::Within {
@@ -297,7 +312,7 @@ fn within(layer: &LayerPlan, op: &LrnWithin) -> lrn::Within {
 }
 
 fn windows(layer: &LayerPlan, kernel: Pair, stride: Pair, padding: Padding) -> pool::Windows {
-    let (input, output, rectified) = (layer.input, layer.output, layer.rectified);
+    let (input, output, rectified) = (layer.input, layer.output, layer.through.is_some());
     pool::Windows { input, output, kernel, stride, top: padding.top, left: padding.left, rectified }
 }
 
@@ -306,7 +321,7 @@ fn max_windows(layer: &LayerPlan, op: &MaxPool) -> pool::Windows {
 }
 
 fn dropout_numbers(layer: &LayerPlan, op: &net::Dropout, index: usize) -> dropout::Numbers {
-    let factor = if op.scaling == DropoutScaling::Train { (1.0 / (1.0 - op.rate)) as f32 } else { 1.0 };
+    let factor = train_factor(op);
     let threshold = net::random::dropout_threshold(op.rate);
     dropout::Numbers { c: layer.input.c, plane: layer.input.plane(), layer: index, threshold, factor }
 }

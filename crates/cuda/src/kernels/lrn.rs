@@ -42,12 +42,23 @@ fn power(beta: f32) -> u32 {
 }
 
 impl Across {
-    fn launch(&self, pass: &Pass, fast: [&'static str; 5], each: &'static str, args: Lrn) -> Launch {
-        let &Across { c, towers, pixels, n, k, a, beta, rectified } = self;
-        let tower = c / towers;
-        let args = Lrn {
+    /// Maps of a tower.
+    pub(super) fn tower(&self) -> usize {
+        self.c / self.towers
+    }
+
+    /// The arguments that say what it is.
+    pub(super) fn args(&self, pass: &Pass) -> Lrn {
+        let &Across { c, pixels, n, k, a, beta, rectified, .. } = self;
+        let none = Elems::NULL;
+        Lrn {
+            x: none,
+            y: none,
+            dy: none,
+            dx: none,
+            step: pass.step,
             c: small(c),
-            tower: small(tower),
+            tower: small(self.tower()),
             pixels: small(pixels),
             n: u32::try_from(n).unwrap_or(u32::MAX),
             k,
@@ -55,31 +66,28 @@ impl Across {
             beta,
             power: power(beta),
             rectified: rectified.into(),
-            ..args
-        };
-        match fast.get(n / 2) {
-            Some(kernel) if tower.is_multiple_of(pass.vector()) => pass.each_image(kernel, pixels * (c / pass.vector()), &args),
-            _ => pass.each_image(each, pixels * c, &args),
+            reserved: 0,
+        }
+    }
+
+    fn launch(&self, pass: &Pass, fast: [&'static str; 5], each: &'static str, args: Lrn) -> Launch {
+        match fast.get(self.n / 2) {
+            Some(kernel) if self.tower().is_multiple_of(pass.vector()) => {
+                pass.each_image(kernel, self.pixels * (self.c / pass.vector()), &args)
+            }
+            _ => pass.each_image(each, self.pixels * self.c, &args),
         }
     }
 }
 
 /// `y` of `x`, both `[n, pixels, c]`; another memory than `x`.
 pub(crate) fn across_forward(pass: &Pass, num: &Across, x: Elems, y: Elems) -> Launch {
-    num.launch(pass, FORWARD, "lrn_forward_each", Lrn { x, y, ..nothing(pass) })
+    num.launch(pass, FORWARD, "lrn_forward_each", Lrn { x, y, ..num.args(pass) })
 }
 
 /// `dx` of `x` and `dy`, all `[n, pixels, c]`; `dx` has a memory of its own.
 pub(crate) fn across_backward(pass: &Pass, num: &Across, x: Elems, dy: Elems, dx: Elems) -> Launch {
-    num.launch(pass, BACKWARD, "lrn_backward_each", Lrn { x, dy, dx, ..nothing(pass) })
-}
-
-fn nothing(pass: &Pass) -> Lrn {
-    let (x, step, none) = (Elems::NULL, pass.step, 0);
-    let numbers = (0.0, 0.0, 0.0);
-    let (k, a, beta) = numbers;
-    let (c, tower, pixels, n, power, rectified, reserved) = (none, none, none, none, none, none, none);
-    Lrn { x, y: x, dy: x, dx: x, step, c, tower, pixels, n, k, a, beta, power, rectified, reserved }
+    num.launch(pass, BACKWARD, "lrn_backward_each", Lrn { x, dy, dx, ..num.args(pass) })
 }
 
 /// A normalisation within a map.

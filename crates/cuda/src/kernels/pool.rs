@@ -48,7 +48,8 @@ impl Windows {
         }
     }
 
-    fn nothing(&self, pass: &Pass) -> Pool {
+    /// The arguments that say what they are.
+    pub(super) fn args(&self, pass: &Pass) -> Pool {
         let x = Elems::NULL;
         let Windows { input, output, kernel, stride, top, left, rectified } = *self;
         Pool {
@@ -80,30 +81,30 @@ impl Windows {
 /// first maximum's place in its window.
 pub(crate) fn max_forward(pass: &Pass, win: &Windows, x: Elems, y: Elems, arg: Option<Bytes>) -> Launch {
     let arg_bytes = if arg.is_some() { small(win.arg_bytes()) } else { 0 };
-    let args = Pool { x, y, arg: arg.unwrap_or(Bytes::NULL), arg_bytes, ..win.nothing(pass) };
+    let args = Pool { x, y, arg: arg.unwrap_or(Bytes::NULL), arg_bytes, ..win.args(pass) };
     win.launch(pass, ["max_pool_forward", "max_pool_forward_each"], win.output.plane(), &args)
 }
 
 /// `dx[n, h, w, c] ← Σ dy[n, p, q, c]` of the windows whose winner by `arg` this pixel is.
 pub(crate) fn max_backward(pass: &Pass, win: &Windows, arg: Bytes, dy: Elems, dx: Elems) -> Launch {
-    let args = Pool { arg, dy, dx, arg_bytes: small(win.arg_bytes()), ..win.nothing(pass) };
+    let args = Pool { arg, dy, dx, arg_bytes: small(win.arg_bytes()), ..win.args(pass) };
     win.launch(pass, ["max_pool_backward", "max_pool_backward_each"], win.input.plane(), &args)
 }
 
 /// `dx[n, h, w, c] ← Σ dy[n, p, q, c]` of the windows whose maximum `y` this pixel of `x` equals.
 pub(crate) fn max_backward_all(pass: &Pass, win: &Windows, x: Elems, y: Elems, dy: Elems, dx: Elems) -> Launch {
-    let args = Pool { x, y, dy, dx, ..win.nothing(pass) };
+    let args = Pool { x, y, dy, dx, ..win.args(pass) };
     win.launch(pass, ["max_pool_backward_all", "max_pool_backward_all_each"], win.input.plane(), &args)
 }
 
 /// `y[n, p, q, c] ←` mean over windows of `x[n, h, w, c]`.
 pub(crate) fn avg_forward(pass: &Pass, win: &Windows, x: Elems, y: Elems) -> Launch {
-    let args = Pool { x, y, ..win.nothing(pass) };
+    let args = Pool { x, y, ..win.args(pass) };
     win.launch(pass, ["avg_pool_forward", "avg_pool_forward_each"], win.output.plane(), &args)
 }
 
 /// `dx[n, h, w, c] ← Σ dy[n, p, q, c] ÷ area` of the windows that hold this pixel; `rectified` means nothing here.
 pub(crate) fn avg_backward(pass: &Pass, win: &Windows, dy: Elems, dx: Elems) -> Launch {
-    let args = Pool { dy, dx, ..win.nothing(pass) };
+    let args = Pool { dy, dx, ..win.args(pass) };
     win.launch(pass, ["avg_pool_backward", "avg_pool_backward_each"], win.input.plane(), &args)
 }

@@ -123,6 +123,7 @@ impl Product {
             y: Ptr::NULL,
             bias: Ptr::NULL,
             out: Ptr::NULL,
+            seen: Ptr::NULL,
             mask: Ptr::NULL,
             h: input.h as u32,
             w_: input.w as u32,
@@ -147,7 +148,7 @@ impl Product {
             column_tiles: 1,
             part: 0,
             parts: 1,
-            reserved: 0,
+            factor: 1.0,
         };
         Product { geometry, groups, local, element, capacity }
     }
@@ -260,9 +261,14 @@ impl Product {
         })
     }
 
-    /// The gradient by the input, into `x`.
-    pub(crate) fn data(&self, operands: Operands) -> Launch {
-        self.launch(Pass::Data, operands, false, |_| ())
+    /// The gradient by the input, into `x`; `through` is the input and the factor of what stands before the layer, where this is also the
+    /// backward pass of that.
+    pub(crate) fn data(&self, operands: Operands, through: Option<(Elems, f32)>) -> Launch {
+        self.launch(Pass::Data, operands, false, |args| {
+            if let Some(through) = through {
+                (args.seen, args.factor) = through;
+            }
+        })
     }
 
     /// The gradient by the weights into `out`, or its parts where there are several.

@@ -144,29 +144,42 @@ impl Case {
         let out_at = device.room::<f32>(partials.max(product.weights()));
         let (y, dx, out) = (Ptr::at(y_at), Ptr::at(dx_at), Ptr::at(out_at));
         device.launch(&product.forward(Operands { step, x, w, y }, bias, relu, Ptr::NULL)).unwrap();
-        device.launch(&product.data(Operands { step, x: dx, w, y: dy })).unwrap();
+        device.launch(&product.data(Operands { step, x: dx, w, y: dy }, None)).unwrap();
         device.launch(&product.weight(Operands { step, x, w, y: dy }, out, Ptr::NULL)).unwrap();
         let planes = |values: Vec<f32>, shape: Shape| to_planes(&values, shape.c, shape.plane());
+        let through_at = device.room_for_elems(capacity * self.input.len());
+        device.launch(&product.data(Operands { step, x: Ptr::at(through_at), w, y: dy }, Some((x, 1.5)))).unwrap();
+        let through = planes(device.elems(through_at, self.images * self.input.len()), self.input);
         let y = planes(device.elems(y_at, self.images * self.output.len()), self.output);
         let dx = planes(device.elems(dx_at, self.images * self.input.len()), self.input);
         let shares = device.values::<f32>(out_at, parts * product.weights());
         let sum = |at: usize| shares.chunks_exact(product.weights()).map(|share| share[at]).sum();
         let dw = order.to_net(&(0..product.weights()).map(sum).collect::<Vec<f32>>());
+        self.check_through(element, &dx, &through);
         Some([y, dx, dw])
+    }
+
+    /// The gradient that has passed a rectifier and dropout: one and a half times `dx` where `x` is above 0, and rounded once.
+    fn check_through(&self, element: Element, dx: &[f32], through: &[f32]) {
+        for (at, ((&x, &dx), &through)) in self.x.iter().zip(dx).zip(through).enumerate() {
+            let expected = if x > 0.0 { 1.5 * dx } else { 0.0 };
+            let bound = 2.0 * rounding(element) * f64::from(expected.abs())
+                + if rounding(element) > 0.0 { 2.0_f64.powi(-24) } else { 0.0 };
+            assert!(
+                (f64::from(through) - f64::from(expected)).abs() <= bound,
+                "{:?} {element:?} {at}: {through}, {expected}",
+                self.op
+            );
+        }
     }
 
     /// Compares value by value: a sum of `terms` products in f32 errs by γ of so many operations of the magnitudes, and the result is
     /// rounded once more.
     fn check(&self, element: Element, seed: u64, capacity: usize) {
         let Some(found) = self.device(element, seed, capacity, false) else { return };
-        let rounding = match element {
-            Element::F32 | Element::Tf32 => 0.0,
-            Element::Bf16 => 2.0_f64.powi(-8),
-            Element::F16 => 2.0_f64.powi(-11),
-        };
         let terms = (self.input.len() * 2).max(self.images * self.output.plane() * 2).max(self.output.len() * 2) as f64;
         for (what, (found, expected)) in ["y", "dx", "dw"].iter().zip(found.iter().zip(self.expected())) {
-            let rounding = if *what == "dw" { 0.0 } else { rounding };
+            let rounding = if *what == "dw" { 0.0 } else { rounding(element) };
             for (at, (&found, (value, sum))) in found.iter().zip(expected).enumerate() {
                 // Below the least normal number of f16, roundings do not shrink.
                 let bound = terms * 2.0_f64.powi(-24) * sum + rounding * 1.01 * value.abs() + 2.0_f64.powi(-25);
@@ -174,6 +187,15 @@ impl Case {
                 assert!(distance <= bound, "{:?} {element:?} {what}[{at}]: {found} for {value}, bound {bound}", self.op);
             }
         }
+    }
+}
+
+/// How far a value may be rounded, as a share of it.
+fn rounding(element: Element) -> f64 {
+    match element {
+        Element::F32 | Element::Tf32 => 0.0,
+        Element::Bf16 => 2.0_f64.powi(-8),
+        Element::F16 => 2.0_f64.powi(-11),
     }
 }
 

@@ -44,7 +44,7 @@ impl Bench {
         device.compile(source).expect("the kernels compile");
         let Turn { first_image, step_images, loss_scale } = turn;
         let images32 = images as u32;
-        let step = Step { seed: SEED, step: 7, first_image, step_images, images: images32, loss_scale, reserved: 0 };
+        let step = Step { seed: SEED, step: 7, first_image, step_images, images: images32, loss_scale, ..Step::NONE };
         let at = device.with(&step.bytes());
         Some(Bench { device, pass: Pass { element, capacity: images + 1, step: Ptr::at(at) }, images })
     }
@@ -172,17 +172,20 @@ impl Dice {
 /// Every kernel of these sources is launched by some function of these modules.
 #[test]
 fn every_kernel_is_launched() {
-    const MODULES: [&str; 8] = [
+    const MODULES: [&str; 9] = [
         include_str!("bias.rs"),
         include_str!("dropout.rs"),
         include_str!("input.rs"),
         include_str!("lrn.rs"),
+        include_str!("norm_pool.rs"),
         include_str!("parameters.rs"),
         include_str!("pointwise.rs"),
         include_str!("pool.rs"),
         include_str!("softmax.rs"),
     ];
-    for source in ["bias", "check", "dropout", "input", "lrn", "lrn_within", "pointwise", "pool", "softmax", "update"] {
+    for source in
+        ["bias", "check", "dropout", "input", "lrn", "lrn_within", "norm_pool", "pointwise", "pool", "softmax", "update"]
+    {
         let name = format!("{source}.cu");
         let (_, text) = super::SOURCES.iter().find(|(other, _)| *other == name).expect("it is a source");
         let kernels: Vec<&str> = text.split("\nKERNEL(").skip(1).filter_map(|rest| rest.split(',').next()).collect();

@@ -10,7 +10,7 @@ pub(crate) use layout::{Order, to_planes};
 pub(crate) use parameters::Parameters;
 
 use net::lifetimes::{Buffer, Needs, Place};
-use net::{Mode, Net, Op, Result, Shape, Ties};
+use net::{DropoutScaling, Mode, Net, Op, Result, Shape, Ties};
 
 use crate::driver::fault;
 use crate::kernels::Element;
@@ -88,8 +88,11 @@ pub(crate) struct LayerPlan {
     pub(crate) relu: bool,
     /// Whether the output is there, as the layer wrote it, after the pass.
     pub(crate) kept: bool,
-    /// Whether the backward pass is also that of the rectifier before.
-    pub(crate) rectified: bool,
+    /// Whether the next layer's backward pass is also this one's.
+    pub(crate) done_by_next: bool,
+    /// Where the backward pass is also that of a rectifier before, or of dropout behind a rectifier: what gradients are multiplied by
+    /// where the layer's input is above 0; they are 0 elsewhere.
+    pub(crate) through: Option<f32>,
     /// Positions of weight and bias among the net's parameters.
     pub(crate) params: Option<(usize, usize)>,
     pub(crate) product: Option<Product>,
@@ -237,6 +240,28 @@ fn plan_pixels(request: &Request<'_>, needs: &mut Needs) -> PixelPlan {
     PixelPlan { shape, fold, top, left, buffer, gradient: None }
 }
 
+/// [`LayerPlan::through`] of an op behind `before`. Dropout has left 0 where it zeroes.
+fn through(before: &[LayerPlan], op: &Op) -> Option<f32> {
+    let is_product = matches!(op, Op::Conv(_) | Op::Local(_) | Op::Linear(_));
+    let ops: Vec<&Op> = before.iter().rev().take(3).map(|layer| &layer.op).collect();
+    match *ops.as_slice() {
+        [Op::Dropout(dropout), Op::Relu, further] if is_product && !matches!(further, Op::Relu | Op::Dropout(_)) => {
+            Some(train_factor(dropout))
+        }
+        [Op::Relu, further, ..] | [Op::Relu, further]
+            if (is_product || matches!(op, Op::Lrn(_) | Op::MaxPool(_))) && !matches!(further, Op::Relu | Op::Dropout(_)) =>
+        {
+            Some(1.0)
+        }
+        _ => None,
+    }
+}
+
+/// What dropout multiplies survivors by in training.
+pub(crate) fn train_factor(dropout: &net::Dropout) -> f32 {
+    if dropout.scaling == DropoutScaling::Train { (1.0 / (1.0 - dropout.rate)) as f32 } else { 1.0 }
+}
+
 /// Whether a layer's backward pass looks at its own output, as it wrote it.
 fn needs_its_output(op: &Op) -> bool {
     match op {
@@ -252,6 +277,12 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
     let mut layers: Vec<LayerPlan> = Vec::new();
     for (index, layer) in net.layers().iter().enumerate() {
         let (input, output) = (net.input_of(index), net.output_of(index));
+        let through = through(&layers, &layer.op);
+        if through.is_some() {
+            layers.iter_mut().rev().take_while(|before| matches!(before.op, Op::Relu | Op::Dropout(_))).for_each(|before| {
+                before.done_by_next = true;
+            });
+        }
         let before = layers.last_mut();
         let looked_at = index > 0 && request.is_looked_at(index - 1);
         let x = before.as_ref().map_or(pixels.buffer, |before| before.y);
@@ -263,8 +294,6 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
         let pointwise = matches!(layer.op, Op::Relu | Op::Tanh | Op::Dropout(_));
         let overwrites = before.as_ref().is_some_and(|before| !needs_its_output(&before.op));
         let in_place = fused || (pointwise && !looked_at && overwrites);
-        let rectified =
-            matches!(layer.op, Op::Lrn(_) | Op::MaxPool(_)) && before.as_ref().is_some_and(|before| before.op == Op::Relu);
         if let Some(before) = before {
             before.relu |= fused;
             before.kept &= !in_place;
@@ -299,7 +328,8 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
             fused,
             relu: false,
             kept,
-            rectified,
+            done_by_next: false,
+            through,
             params: net.params_of(index),
             product,
             argmax,

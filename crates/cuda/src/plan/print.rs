@@ -28,9 +28,11 @@ impl Plan {
             let why = if parts > 1 { format!("{parts} parts, so that all of a GPU works") } else { String::new() };
             lines.push(("weight", weight, flops, partials * 4, why));
         }
-        if layer.dx.is_some() {
+        if layer.dx.is_some() && layer.op != Op::Softmax {
             let bytes = if layer.dx == layer.dy { 0 } else { self.capacity * layer.input.len() * size };
-            lines.push(("data", elsewhere(data), flops, bytes, String::new()));
+            let next = self.layers.get(index + 1).map_or("", |next| &next.name);
+            let data = if layer.done_by_next { format!("in {next}") } else { elsewhere(data) };
+            lines.push(("data", data, flops, bytes, String::new()));
         }
         lines
     }

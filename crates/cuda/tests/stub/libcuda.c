@@ -3,6 +3,7 @@
 // early is found out. Built as libcuda.so.1 by the tests; what it is like is said by macros:
 //   VERSION 13000, GPUS 1, NAME "Stub", CAPABILITY 90 (major · 10 + minor), MEMORY in bytes,
 //   VERSION_CODE and INIT_CODE: what cuDriverGetVersion and cuInit return;
+//   LOSE_AFTER: after so many runs of a recording the GPU is lost;
 //   -DcuName=other: there is no cuName.
 // Tests ask it by: stub_log, stub_clear, stub_fail(function, code), stub_lose(code).
 #include <stdint.h>
@@ -46,7 +47,12 @@ static u64 used;
 static int live[6];
 static __thread void* current;
 
-#define LOG(...) (log_len += snprintf(log_text + log_len, sizeof log_text - log_len, __VA_ARGS__))
+// What nobody asks for is forgotten.
+#define LOG(...)                                                                            \
+    do {                                                                                    \
+        if (log_len > sizeof log_text - 1024) log_len = 0;                                  \
+        log_len += snprintf(log_text + log_len, sizeof log_text - log_len, __VA_ARGS__);    \
+    } while (0)
 // What every call begins with; `in_context` ones need a context, and fail once the GPU is lost.
 #define CALL(in_context, ...)                                             \
     do {                                                                  \
@@ -347,6 +353,10 @@ int cuGraphUpload(struct graph* graph, struct stream* stream) {
     return OK;
 }
 int cuGraphLaunch(struct graph* graph, struct stream* stream) {
+#ifdef LOSE_AFTER
+    static int runs;
+    if (++runs > LOSE_AFTER) lost = 719;
+#endif
     CALL(1, "%zu nodes, stream %d", graph->count, stream->number);
     for (size_t i = 0; i < graph->count; i++) put(stream, graph->works[i]);
     return OK;

@@ -22,7 +22,11 @@ struct program {
 
 static char log_text[1 << 16];
 static size_t log_len;
-#define LOG(...) (log_len += snprintf(log_text + log_len, sizeof log_text - log_len, __VA_ARGS__))
+#define LOG(...)                                                                            \
+    do {                                                                                    \
+        if (log_len > sizeof log_text - 1024) log_len = 0;                                  \
+        log_len += snprintf(log_text + log_len, sizeof log_text - log_len, __VA_ARGS__);    \
+    } while (0)
 
 const char* stub_log(void) { return log_text; }
 void stub_clear(void) { log_text[log_len = 0] = 0; }

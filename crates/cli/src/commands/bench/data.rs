@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use cpu::Cpu;
 use data::{BadImages, LoaderOptions, Pipeline, Stages, Statistics, TrainLoader};
-use net::{Batch, Executor, Kind, Mode, Net, Precision};
+use net::{Batch, Executor, Kind, Mode, Net};
 use report::format;
 use serde_json::json;
 use train::{Recipe, recipe_for};
 
 use super::{median, small_steps, step};
 use crate::dataset::{self, Reading};
-use crate::engine::{self, Engine};
+use crate::device::Compute;
+use crate::engine::Engine;
 use crate::failure::Result;
 use crate::{Common, nets, recipes, terminal, usage};
 
@@ -47,9 +47,9 @@ pub(crate) struct BenchData {
     /// Train on the batches as well, and on one that is kept in memory, in turns
     #[arg(long)]
     train: bool,
-    /// With --train: what operands may be rounded to, f32 or bf16
-    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = engine::precision)]
-    precision: Precision,
+    // Of use with --train alone.
+    #[command(flatten)]
+    compute: Compute,
     #[command(flatten)]
     reading: Reading,
     /// Print the result as JSON, on one line
@@ -68,7 +68,7 @@ impl BenchData {
             None => Recipe::builtin(recipe_for(net.name()))?,
         };
         let dataset = self.path.as_deref().map_or_else(|| Ok(dataset::built_in()), |path| self.reading.open(Some(path)))?;
-        let engine = Engine::new(common.threads(), self.precision)?;
+        let engine = self.compute.engine(common.threads())?;
         let p = recipe.preprocessing;
         let pipeline = Arc::new(Pipeline::new(p.clone(), Statistics::made_up(&p), net.input())?);
         let options = LoaderOptions {
@@ -119,14 +119,14 @@ impl BenchData {
         let kept = with_labels_of(net, loaded.batch.clone());
         loader.give_back(loaded);
         let mut trained = Trained::default();
-        let one = |exec: &mut Cpu, batch: &Batch, number: u32| -> Result<f64> {
+        let one = |exec: &mut dyn Executor, batch: &Batch, number: u32| -> Result<f64> {
             let began = Instant::now();
             step(exec, Mode::Train, batch, number, &hyper)?;
             Ok(began.elapsed().as_secs_f64())
         };
         // The first steps touch memory for the first time.
         for number in 0..2 {
-            one(&mut exec, &kept, number)?;
+            one(&mut *exec, &kept, number)?;
         }
         let began = Instant::now();
         for turn in 0.. {
@@ -135,7 +135,7 @@ impl BenchData {
             }
             // The loader fills its batches and then rests, and only the engine works.
             std::thread::sleep(REST);
-            let seconds = (0..STEPS).map(|i| one(&mut exec, &kept, i)).collect::<Result<Vec<_>>>()?;
+            let seconds = (0..STEPS).map(|i| one(&mut *exec, &kept, i)).collect::<Result<Vec<_>>>()?;
             trained.alone.push((kept.n * seconds.len()) as f64 / seconds.iter().sum::<f64>());
             // As many batches as were made beforehand are not what a long run lives on.
             for _ in 0..SLOTS {
@@ -147,7 +147,7 @@ impl BenchData {
                 let mut loaded = loader.next()?;
                 loaded.batch = with_labels_of(net, loaded.batch);
                 taken += loaded.batch.n;
-                one(&mut exec, &loaded.batch, i)?;
+                one(&mut *exec, &loaded.batch, i)?;
                 loader.give_back(loaded);
             }
             trained.fed.push(taken as f64 / since.elapsed().as_secs_f64());

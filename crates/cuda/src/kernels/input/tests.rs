@@ -65,7 +65,8 @@ fn pixels_become_values() {
             let values = numbers(Element::F32, Values::Pixels, 1, images, fold.input.len());
             let (x, y) = (bench.floats(&values), bench.room(fold.output));
             let pass = bench.pass;
-            let launch = forward(&pass, &fold, x, y);
+            let from = Pixels { floats: x, rgb: Bytes::NULL, looks: Ptr::NULL };
+            let launch = forward(&pass, &fold, from, y);
             assert_eq!(launch.kernel.ends_with("_each"), each, "{fold:?}");
             bench.run([launch]);
             let mut expected = vec![0.0; images * fold.output.len()];

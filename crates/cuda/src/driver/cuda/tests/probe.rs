@@ -18,7 +18,7 @@ fn nothing_is_there() {
     let search = [folder.path().into(), PathBuf::from("/there/is/no/such/folder")];
     assert_eq!(
         said(driver(&search)),
-        "libcuda.so.1 is not installed: it comes with NVIDIA's driver; install NVIDIA's driver, 580 or newer"
+        "libcuda.so.1 is not installed: it comes with NVIDIA's driver, of which 580 or newer is needed"
     );
     let compiler = |remark: &str| {
         format!("libnvrtc.so.13 not found in 2 folders{remark}: `pip install nvidia-cuda-nvrtc`, or install the CUDA 13 toolkit")

@@ -1,0 +1,37 @@
+//! PyTorch on the same GPU.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::Bench;
+
+/// The script, so that the program needs no other file.
+const SCRIPT: &str = include_str!("../../../../../bench/peers/torch_alexnet_cuda.py");
+/// Seconds that it may take.
+const BUDGET: u32 = 240;
+
+/// Runs the script with a Python and returns what it wrote to `json`, or why there is nothing.
+pub(super) fn run(bench: &Bench, python: &Path, json: &Path) -> Result<Value, String> {
+    bench.say("PyTorch");
+    let script = json.with_extension("py");
+    fs::write(&script, SCRIPT).map_err(|error| format!("{}: {error}", script.display()))?;
+    let mut command = Command::new(python);
+    command.arg(&script).arg("--json").arg(json).stdin(Stdio::null()).stdout(Stdio::null());
+    if bench.is_emulated() {
+        command.args(["--device", "cpu", "--batch", "2", "--precision", "f32", "--net", "torchvision", "--seconds", "0.1"]);
+        command.args(["--budget", "60"]);
+    } else {
+        command.args(["--batch", "128,256,1024", "--precision", "bf16", "--budget", &BUDGET.to_string()]);
+    }
+    let status = command.status().map_err(|error| format!("{} does not start: {error}", python.display()))?;
+    // It is of no more use, and no harm.
+    let _ = fs::remove_file(&script);
+    if !status.success() {
+        return Err(format!("{} ended with {status}", python.display()));
+    }
+    let text = fs::read_to_string(json).map_err(|error| format!("{}: {error}", json.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", json.display()))
+}
