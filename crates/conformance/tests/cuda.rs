@@ -21,6 +21,15 @@ fn engine(seed: u64, workers: usize) -> Box<Prepare<'static>> {
     })
 }
 
+/// The same under sanitizers.
+fn sanitized(net: &Net, batch: usize, mode: Mode, keep: Keep) -> Result<Box<dyn Executor>, String> {
+    let inspect = keep == Keep::Everything;
+    let options =
+        Options { precision: Precision::F32, inspect, keep: None, unrecorded: false, seed: 4, workers: 1, folder: folder() };
+    let exec = emulator::prepare_sanitized(net, batch, mode, &options).map_err(|error| error.to_string())?;
+    Ok(Box::new(exec))
+}
+
 /// Whether there is a device; where not, the test is skipped, aloud.
 fn is_there() -> bool {
     let Err(reason) = emulator::available(&folder()) else { return true };
@@ -77,4 +86,18 @@ fn ten_steps_of_training() {
             .for_each(|found| report.merge(found));
         report
     });
+}
+
+#[test]
+fn sanitizers_find_nothing_in_small_nets() {
+    if is_there() {
+        passes(&nets(&Subject { name: "cuda, sanitized", prepare: &sanitized, tiles: &no_tiles, cannot: &[] }, &["tiny"], 2));
+    }
+}
+
+#[test]
+fn sanitizers_find_nothing_in_any_op() {
+    if is_there() {
+        passes(&ops(&Subject { name: "cuda, sanitized", prepare: &sanitized, tiles: &no_tiles, cannot: &[] }, OPS));
+    }
 }

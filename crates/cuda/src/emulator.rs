@@ -35,9 +35,24 @@ pub struct Options {
 /// Where there is no g++, or too little memory.
 pub fn prepare(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cuda> {
     let element = Element::from(options.precision);
+    let device = Emulated::new(element, options.seed, &options.folder)?.with_workers(options.workers);
+    prepare_on(device, net, batch, mode, options)
+}
+
+/// The same with every access of every kernel looked at by address sanitizer and undefined-behaviour sanitizer, in a process of its
+/// own; what they find is an error of the pass. One block runs at a time.
+///
+/// # Errors
+/// Where there is no g++ with sanitizers, or too little memory.
+pub fn prepare_sanitized(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cuda> {
+    let device = Emulated::sanitized(Element::from(options.precision), options.seed, &options.folder)?;
+    prepare_on(device, net, batch, mode, options)
+}
+
+fn prepare_on(device: Emulated, net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cuda> {
+    let element = Element::from(options.precision);
     let keep = options.keep.as_deref().map(|layer| layer_index(net, layer)).transpose()?;
     let plan = Plan::new(&Request { net, capacity: batch, mode, element, inspect: options.inspect, keep })?;
-    let device = Emulated::new(element, options.seed, &options.folder)?.with_workers(options.workers);
     // Its memory is no number before it is written.
     Cuda::new(plan, Box::new(device), How { recorded: !options.unrecorded, poisoned: false })
 }

@@ -239,3 +239,28 @@ fn a_layer_can_be_kept_in_testing() {
     assert!(error.contains("not kept"), "{error}");
     assert!(exec.plan().contains("forward_64x64") || exec.plan().contains("forward 64x64"), "{}", exec.plan());
 }
+
+#[test]
+fn sanitizers_find_nothing_and_change_nothing() {
+    if !is_there() {
+        return;
+    }
+    let net = narrow();
+    let params = vec![ParamHyper { rate: 0.02, decay: 5e-4 }; net.params().len()];
+    let hyper = Hyper { form: Form::RateInside, momentum: 0.9, params };
+    // Bytes, whose crops differ; a batch that does not fill the executor; and another order of threads.
+    let pixels = Batch { pixels: bytes(&net, 3), ..batch(&net, 3) };
+    for precision in [Precision::Tf32, Precision::Bf16] {
+        let other = Options { seed: 2, ..options(precision) };
+        let sanitized = emulator::prepare_sanitized(&net, 4, Mode::Train, &other).expect("an executor");
+        let trained = [train(&net, 4, precision), sanitized].map(|mut exec| {
+            exec.load(Kind::Weights, &weights(&net)).unwrap();
+            for step in 0..2 {
+                exec.forward_backward(&pixels, StepInfo::whole(1, step, 3)).unwrap();
+                exec.apply(&hyper).unwrap();
+            }
+            exec.save(Kind::Weights).unwrap()
+        });
+        assert!(trained[0].iter().zip(trained[1].iter()).all(|((_, a), (_, b))| a.data == b.data), "{precision}");
+    }
+}

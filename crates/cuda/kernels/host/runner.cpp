@@ -99,7 +99,10 @@ int main() {
                 answer((u64)memory);
                 break;
             }
-            case WRITE: memcpy((void*)request.a, payload.data(), request.bytes), answer(1); break;
+            case WRITE:
+                if (request.bytes) memcpy((void*)request.a, payload.data(), request.bytes);
+                answer(1);
+                break;
             case READ: answer(1, (const void*)request.a, request.b); break;
             case ZERO: memset((void*)request.a, 0, request.b), answer(1); break;
             case LOAD: load(std::string(payload.begin(), payload.end())); break;

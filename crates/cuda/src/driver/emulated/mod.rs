@@ -1,7 +1,42 @@
 //! A device that is an ordinary CPU: kernels compiled by g++, memory of the host.
 //!
 //! Everything happens when it is asked for, in the order in which it is asked for, so events have always come to pass. What a GPU
-//! may forgive is a fault here; `kernels/host/device.hpp` says what.
+//! may forgive is a fault here, and an error of the launch that names kernel, block and thread:
+//!
+//! - a barrier at which threads wait in different lines of the source, a collective that some of its threads never reach, matrix
+//!   instructions without all of a warp;
+//! - addresses that are misaligned, or nowhere; writes past the end of shared memory or of what was taken at once; indices outside
+//!   of arrays, shifts by too much, divisions of whole numbers by 0.
+//!
+//! Shared memory before it is written, device memory before it is written, what is around both, and the target of a copy that has
+//! not been waited for are not numbers, so what a kernel makes of them is not one either. Warps run in a random order, and so do
+//! threads between what their warp does together: a missing barrier gives wrong values with most seeds, often with all. With
+//! [`Emulated::sanitized`] also reads outside are found.
+//!
+//! # A test of a kernel
+//!
+//! It takes a device for the type between layers and a seed (`testing::device`, which skips aloud where there is no g++), puts
+//! values there, launches, and compares with what the f64 formula gives, for several seeds and for sizes with tails:
+//!
+//! ```text
+//! for seed in 0..4 {
+//!     let Some(mut device) = testing::device(Element::Bf16, seed) else { return };
+//!     device.compile("pointwise.cu").unwrap();
+//!     // with: numbers as they are; with_elems: rounded to the type between layers; room_for_elems: none yet.
+//!     let (x, y) = (device.with_elems(&values), device.room_for_elems(values.len()));
+//!     let step = device.with(&step.bytes());
+//!     let args = Pointwise { step: Ptr::at(step), x: Ptr::at(x), y: Ptr::at(y), … };
+//!     device.call("relu_forward", [3, 1, 1], 256, 0, &args).unwrap();
+//!     assert_eq!(device.elems(y, values.len()), expected, "seed {seed}");
+//! }
+//! ```
+//!
+//! A text that is no source of the engine's is compiled by [`Emulated::compile_text`]; `tests/product.rs` here is an example, with
+//! faults planted. Where one is suspected, `testing::sanitized_device` in place of the first line has sanitizers look at it.
+//! A seed that fails fails again: nothing else is random.
+//!
+//! What this cannot show: the speed of anything, the order and precision in which a GPU adds within a matrix instruction, memory that
+//! blocks of one launch share, and work that should wait for an event and does not.
 
 mod build;
 mod child;
