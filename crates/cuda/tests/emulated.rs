@@ -13,7 +13,7 @@ use net::{
 const EVERY: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::F16];
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("emulated")
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("alexnet/emulated")
 }
 
 /// Whether there is a device; where not, the test is skipped, aloud.
