@@ -110,7 +110,7 @@ template <u32 power> DEVICE void backward(const NormPool& a) {
             float sum = 0.0f;
             UNROLL for (int j = 0; j <= 2 * HALF; j++) sum += x[i + j] * x[i + j];
             const Powers d = powers<power>(lrn.beta, lrn.k + lrn.a * sum);
-            terms[HALF + i] = dx[i] * x[HALF + i] * d.next;
+            terms[HALF + i] = dx[i] * (x[HALF + i] * d.next);
             dx[i] *= d.factor;
         }
         UNROLL for (int i = 0; i < HALF; i++) {

@@ -275,7 +275,7 @@ EMULATED_UNCHECKED inline void Machine::release_barrier() {
 EMULATED_UNCHECKED inline void Machine::wait_at_barrier(Thread& thread, Place place) {
     if (waiting == 0) {
         barrier_place = place;
-    } else if (barrier_place.line != place.line || strcmp(barrier_place.file, place.file)) {
+    } else if (barrier_place.line != place.line || (barrier_place.file != place.file && strcmp(barrier_place.file, place.file))) {
         fail("waits at __syncthreads (%s:%d) while others wait at another (%s:%d)", base_name(place.file), place.line,
              base_name(barrier_place.file), barrier_place.line);
     }

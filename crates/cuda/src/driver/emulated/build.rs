@@ -1,7 +1,6 @@
 //! From a source with kernels to a shared library, by g++.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -50,9 +49,7 @@ pub(crate) enum Build {
 impl Build {
     fn flags(self) -> &'static [&'static str] {
         match self {
-            Build::Checked => {
-                &["-DEMULATED_CATCHES", "-fsanitize=alignment,null,bounds,shift,integer-divide-by-zero,signed-integer-overflow"]
-            }
+            Build::Checked => &["-DEMULATED_CATCHES", "-fsanitize=alignment,bounds,shift,integer-divide-by-zero"],
             Build::Sanitized => &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
         }
     }
@@ -84,7 +81,7 @@ impl Compiler {
     pub(crate) fn library(&self, name: &str, text: &str, element: Element) -> Result<PathBuf> {
         let mut files: Vec<(String, String)> = HOST_HEADERS.iter().map(|&(name, text)| (name.into(), text.into())).collect();
         files.extend(kernels::headers());
-        files.push((name.into(), text.into()));
+        let files = included(name, text, files);
         let mut flags: Vec<String> = element.macros().iter().map(|(name, value)| format!("-D{name}={value}")).collect();
         flags.push("-shared".into());
         flags.extend(vectors().iter().map(|&flag| flag.into()));
@@ -103,9 +100,17 @@ impl Compiler {
     fn made(&self, name: &str, files: &[(String, String)], more: Vec<String>) -> Result<PathBuf> {
         let mut flags: Vec<String> = FLAGS.iter().chain(self.build.flags()).map(|&flag| flag.into()).collect();
         flags.extend(more);
-        let mut hasher = DefaultHasher::new();
-        (&self.version, files, &flags).hash(&mut hasher);
-        let to = self.folder.join(format!("{name}-{:016x}", hasher.finish()));
+        let digest = self.digest(files, &flags);
+        let to = self.folder.join(format!("{name}-{digest}"));
+        if to.exists() {
+            return Ok(to);
+        }
+        // Who comes second waits, and finds it made. The lock's file may go once there is what it stands for.
+        let failed = |e: std::io::Error| fault(format!("{}: {e}", self.folder.display()));
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        let lock_path = self.folder.join(format!("{name}-{digest}.lock"));
+        let lock = fs::File::create(&lock_path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
         if to.exists() {
             return Ok(to);
         }
@@ -115,8 +120,37 @@ impl Compiler {
             .and_then(|made| fs::rename(made, &to).map_err(|e| fault(format!("{}: {e}", to.display()))));
         // What is left there is of no more use, and no harm.
         let _ = fs::remove_dir_all(&beside);
+        let _ = fs::remove_file(&lock_path);
         made.map(|()| to)
     }
+
+    /// Of all that an output depends on.
+    fn digest(&self, files: &[(String, String)], flags: &[String]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let texts = files.iter().flat_map(|(name, text)| [name, text]).chain(flags).chain([&self.version]);
+        for text in texts {
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+        hasher.finalize().to_hex()[..16].into()
+    }
+}
+
+/// A source and, of the files, those that it includes, and those that these include: a change elsewhere does not concern it.
+fn included(name: &str, text: &str, mut files: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut found = vec![(name.to_string(), text.to_string())];
+    let mut read = 0;
+    while let Some((name, text)) = found.get(read) {
+        let folder = name.rfind('/').map_or("", |slash| &name[..=slash]);
+        let names = text.lines().filter_map(|line| line.trim_start().strip_prefix("#include \"")?.split_once('"'));
+        let names: Vec<[String; 2]> = names.map(|(name, _)| [format!("{folder}{name}"), name.into()]).collect();
+        for name in names.iter().flatten() {
+            if let Some(place) = files.iter().position(|(file, _)| file == name) {
+                found.push(files.swap_remove(place));
+            }
+        }
+        read += 1;
+    }
+    found
 }
 
 /// Vectors of the CPU that this runs on, where it has them: products and fused sums are exact alike, so no bit depends on it.
@@ -142,4 +176,23 @@ fn compile(folder: &Path, files: &[(String, String)], name: &str, flags: &[Strin
         return Ok(made);
     }
     Err(fault(format!("g++ refuses {name}:\n{}", String::from_utf8_lossy(&output.stderr))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_comes_with_what_it_includes() {
+        let file = |name: &str, text: &str| (name.to_string(), text.to_string());
+        let files = vec![
+            file("a.cuh", "#pragma once\n#include \"host/b.hpp\""),
+            file("other.cuh", "#include \"a.cuh\""),
+            file("host/b.hpp", "  #include \"c.hpp\"\n#include <math.h>\n#include \"a.cuh\""),
+            file("host/c.hpp", ""),
+        ];
+        let found = included("x.cu", "#include \"a.cuh\"\n// #include \"other.cuh\"\n", files);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x.cu", "a.cuh", "host/b.hpp", "host/c.hpp"]);
+    }
 }

@@ -12,7 +12,7 @@ use crate::kernels::{self, Element};
 use crate::lack::Version;
 use crate::survey::Gpu;
 
-fn library() -> Option<Arc<NvrtcLibrary>> {
+pub(super) fn library() -> Option<Arc<NvrtcLibrary>> {
     let Some(folders) = env::var_os("ALEXNET_CUDA") else {
         skip("ALEXNET_CUDA names no folder with libnvrtc.so.13");
         return None;
@@ -21,7 +21,7 @@ fn library() -> Option<Arc<NvrtcLibrary>> {
     Some(nvrtc(&search).expect("ALEXNET_CUDA names folders that hold the compiler"))
 }
 
-fn compiler(library: &Arc<NvrtcLibrary>, capability: (u32, u32), element: Element) -> Compiler {
+pub(super) fn compiler(library: &Arc<NvrtcLibrary>, capability: (u32, u32), element: Element) -> Compiler {
     let gpu = Gpu {
         device: 0,
         name: "a GPU".into(),
@@ -63,25 +63,13 @@ fn a_kernel_becomes_machine_code_for_every_gpu() {
 }
 
 #[test]
-fn the_engines_kernels_compile() {
-    let Some(library) = library() else { return };
-    let headers = kernels::headers();
-    for element in ELEMENTS {
-        let compiler = compiler(&library, (9, 0), element);
-        for (name, text) in kernels::SOURCES {
-            compiler.cubin(Source { name, text, headers: &headers }).unwrap();
-        }
-    }
-}
-
-#[test]
 fn the_compiler_is_quoted() {
     let Some(library) = library() else { return };
     let wrong =
         Source { name: "wrong.cu", text: "#include \"args.cuh\"\nconstexpr int x = nothing;\n", headers: &kernels::headers() };
     let refused = compiler(&library, (9, 0), Element::F32).cubin(wrong).unwrap_err().to_string();
     let mut lines = refused.lines();
-    let options = "--gpu-architecture=sm_90a --std=c++17 --define-macro=ELEM=0";
+    let options = "--gpu-architecture=sm_90a --std=c++17 --device-as-default-execution-space --define-macro=ELEM=0";
     let first = format!("cuda engine: wrong.cu does not compile with {options}: NVRTC_ERROR_COMPILATION");
     assert_eq!(lines.next(), Some(first.as_str()));
     assert_eq!(lines.next(), Some("wrong.cu(2): error: identifier \"nothing\" is undefined"), "{refused}");
