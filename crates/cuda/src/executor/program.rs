@@ -3,7 +3,6 @@
 use net::{DropoutScaling, LrnWithin, MaxPool, Mode, Op, Padding, Pair, Result, Ties};
 
 use super::hyper::{NUMBERS_AT, RATES_AT};
-use super::loss_scale;
 use super::stage::Stage;
 use crate::args::layers::PassResult;
 use crate::args::{Bytes, Elems, Floats, Ptr, Step, Uints};

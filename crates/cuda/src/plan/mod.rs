@@ -6,7 +6,9 @@ mod layout;
 mod parameters;
 mod print;
 
-pub(crate) use layout::{Order, to_planes};
+#[cfg(test)]
+pub(crate) use layout::Order;
+pub(crate) use layout::to_planes;
 pub(crate) use parameters::Parameters;
 
 use net::lifetimes::{Buffer, Needs, Place};
