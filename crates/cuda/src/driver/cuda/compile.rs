@@ -29,6 +29,9 @@ pub(super) struct Compiler {
     store: Option<Store>,
 }
 
+/// There is no host here: what a kernel's text says of neither is for the GPU, such as a `constexpr` function.
+const DEVICE_CODE: &str = "--device-as-default-execution-space";
+
 /// What is compiled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
@@ -56,7 +59,7 @@ impl Compiler {
             compiler: nvrtc.found().version,
             gpu: gpu.clone(),
         })?;
-        let mut options = vec![format!("--gpu-architecture={architecture}"), "--std=c++17".into()];
+        let mut options = vec![format!("--gpu-architecture={architecture}"), "--std=c++17".into(), DEVICE_CODE.into()];
         options.extend(element.macros().iter().map(|(name, value)| format!("--define-macro={name}={value}")));
         Ok(Compiler { nvrtc, options, store: store.map(Store::new) })
     }

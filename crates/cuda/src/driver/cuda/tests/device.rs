@@ -165,7 +165,10 @@ fn kernels_are_compiled_and_called() {
     load(&mut device, "test.cu", TEXT).unwrap();
     let compiled = stub.compiled();
     assert!(compiled[0].starts_with("create test.cu with device.cuh") && compiled[0].ends_with(" args.cuh"), "{compiled:?}");
-    assert_eq!(compiled[1..], ["compile --gpu-architecture=sm_90a --std=c++17 --define-macro=ELEM=1", "destroy"]);
+    assert_eq!(
+        compiled[1..],
+        ["compile --gpu-architecture=sm_90a --std=c++17 --device-as-default-execution-space --define-macro=ELEM=1", "destroy"]
+    );
     assert_eq!(stub.log(), ["cuModuleLoadData", "cuFuncLoad add", "cuFuncLoad walk"]);
     device.launch(&add(48 << 10)).unwrap();
     device.launch(&add(100_000)).unwrap();
@@ -199,7 +202,7 @@ fn kernels_are_compiled_and_called() {
 fn a_text_that_does_not_compile_comes_with_the_compilers_words() {
     let Some(stub) = Stub::new(&[]) else { return };
     let refused = load(&mut stub.open(), "wrong.cu", "#error no").unwrap_err().to_string();
-    let options = "--gpu-architecture=sm_90a --std=c++17 --define-macro=ELEM=0";
+    let options = "--gpu-architecture=sm_90a --std=c++17 --device-as-default-execution-space --define-macro=ELEM=0";
     let expected = format!(
         "cuda engine: wrong.cu does not compile with {options}: NVRTC_ERROR_COMPILATION\nx.cu(1): error: #error directive: no\n\n\
          1 error detected"

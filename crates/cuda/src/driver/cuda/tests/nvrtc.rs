@@ -81,7 +81,7 @@ fn the_compiler_is_quoted() {
         Source { name: "wrong.cu", text: "#include \"args.cuh\"\nconstexpr int x = nothing;\n", headers: &kernels::headers() };
     let refused = compiler(&library, (9, 0), Element::F32).cubin(wrong).unwrap_err().to_string();
     let mut lines = refused.lines();
-    let options = "--gpu-architecture=sm_90a --std=c++17 --define-macro=ELEM=0";
+    let options = "--gpu-architecture=sm_90a --std=c++17 --device-as-default-execution-space --define-macro=ELEM=0";
     let first = format!("cuda engine: wrong.cu does not compile with {options}: NVRTC_ERROR_COMPILATION");
     assert_eq!(lines.next(), Some(first.as_str()));
     assert_eq!(lines.next(), Some("wrong.cu(2): error: identifier \"nothing\" is undefined"), "{refused}");
