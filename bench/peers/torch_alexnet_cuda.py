@@ -329,6 +329,17 @@ def written(report, path):
         os.replace(path + ".part", path)
 
 
+def entered(row, name, switches, result, second):
+    """Adds a variant's result to the row of its net, mode, precision and batch, and says it."""
+    row["variants"].append({"name": name, **result, "switches": switches})
+    speed = result.get("images_per_s")
+    if speed and (row["best"] is None or speed > row["best"]["images_per_s"]):
+        row["best"] = {"name": name, "images_per_s": speed, "ms": result["ms"]}
+    if "skipped" not in result:
+        outcome = f"{speed} images/s" if speed else f"failed: {result['failed']}"
+        said(f"{second:6.0f} s  {row['net']} {row['mode']} {row['precision']} {row['batch']}  {name}: {outcome}")
+
+
 def run(args):
     begin = time.monotonic()
     left = lambda: args.budget - (time.monotonic() - begin)
@@ -357,16 +368,8 @@ def run(args):
             results = results_of(job | {"device": args.device, "seconds": args.seconds, "limit_s": limit})
             taken[kind] = min(taken.get(kind, math.inf), time.monotonic() - start)
         for batch, result in results.items():
-            row = rows[precision, net, mode, batch]
-            row["variants"].append({"name": name, **result, "switches": switches})
-            speed = result.get("images_per_s")
-            if speed and speed > (row["best"] or {"images_per_s": 0})["images_per_s"]:
-                row["best"] = {"name": name, "images_per_s": speed, "ms": result["ms"]}
-            if "skipped" in result:
-                skipped += 1
-            else:
-                outcome = f"{speed} images/s" if speed else f"failed: {result['failed']}"
-                said(f"{args.budget - left():6.0f} s  {net} {mode} {precision} {batch}  {name}: {outcome}")
+            entered(rows[precision, net, mode, batch], name, switches, result, args.budget - left())
+            skipped += "skipped" in result
         report["took_s"] = round(args.budget - left(), 1)
         written(report, args.json)
     if skipped:
@@ -398,6 +401,7 @@ def main():
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.device = "cuda:0" if args.device == "cuda" else args.device
     # An end from outside ends the child too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     if args.job:
