@@ -152,7 +152,7 @@ impl<'a> Program<'a> {
             launches.extend(self.backward(&pass, index));
         }
         if let (Some(dy), Some(dx)) = (self.plan.pixels.gradient, self.plan.input_gradient) {
-            let backward = input::backward(&pass, &self.fold(), input::Gradient::Elems(self.elems(dy)), self.floats(dx));
+            let backward = input::backward(&pass, &self.fold(), self.elems(dy), self.floats(dx));
             launches.extend(placed(None, "input", [backward]));
         }
         launches

@@ -29,9 +29,6 @@ pub(super) struct Compiler {
     store: Option<Store>,
 }
 
-/// There is no host here: what a kernel's text says of neither is for the GPU, such as a `constexpr` function.
-const DEVICE_CODE: &str = "--device-as-default-execution-space";
-
 /// What is compiled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
@@ -59,7 +56,9 @@ impl Compiler {
             compiler: nvrtc.found().version,
             gpu: gpu.clone(),
         })?;
-        let mut options = vec![format!("--gpu-architecture={architecture}"), "--std=c++17".into(), DEVICE_CODE.into()];
+        // There are no functions of the host: what is not marked, as a lambda that takes any type, is the GPU's.
+        let on_device = "--device-as-default-execution-space".into();
+        let mut options = vec![format!("--gpu-architecture={architecture}"), "--std=c++17".into(), on_device];
         options.extend(element.macros().iter().map(|(name, value)| format!("--define-macro={name}={value}")));
         Ok(Compiler { nvrtc, options, store: store.map(Store::new) })
     }
@@ -106,17 +105,22 @@ impl Compiler {
     }
 
     fn compile(&self, source: Source<'_>) -> Result<Vec<u8>> {
+        self.compile_with(source, &[]).map(|(cubin, _)| cubin)
+    }
+
+    /// Machine code, and what the compiler said, with more options than it is given for use.
+    pub(super) fn compile_with(&self, source: Source<'_>, more: &[&str]) -> Result<(Vec<u8>, String)> {
         let program = Program::new(&self.nvrtc.calls, source)?;
-        let options = texts(self.options.iter().map(String::as_str))?;
+        let options = texts(self.options.iter().map(String::as_str).chain(more.iter().copied()))?;
         let pointers: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
         // SAFETY: the program is alive, and there are so many options.
         let code = unsafe { (self.nvrtc.calls.nvrtcCompileProgram)(program.raw, pointers.len() as i32, pointers.as_ptr()) };
+        let log = program.log().unwrap_or_default();
         if code != SUCCESS {
-            let log = program.log().unwrap_or_default();
             let what = format!("{} does not compile with {}", source.name, self.options.join(" "));
             return Err(fault(format!("{what}: {}\n{}", say(code), log.trim())));
         }
-        program.cubin()
+        Ok((program.cubin()?, log))
     }
 }
 

@@ -3,6 +3,8 @@
 //! Everything happens when it is asked for, in the order in which it is asked for, so events have always come to pass. What a GPU
 //! may forgive is a fault here; `kernels/host/device.hpp` says what.
 
+#![cfg_attr(not(test), allow(dead_code, reason = "tests alone ask for sanitizers and for little memory"))]
+
 mod build;
 mod child;
 mod host;
@@ -211,6 +213,7 @@ impl Driver for Emulated {
         Ok(at)
     }
 
+    #[cfg(test)]
     fn free_memory(&self) -> Result<u64> {
         Ok(self.free)
     }
