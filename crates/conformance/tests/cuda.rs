@@ -8,7 +8,7 @@ use cuda::emulator::{self, Options};
 use net::{Executor, Form, Mode, Net, Precision};
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("emulated")
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("alexnet/emulated")
 }
 
 fn engine(seed: u64, workers: usize) -> Box<Prepare<'static>> {

@@ -1,6 +1,7 @@
 // The way in: pixels as a host sends them become values as kernels read them, and back for the gradient by the pixels.
 //
-// Arguments (Input): x, dx [n, c, h, w] f32, or where step->bytes x is made of rgb [n, h, w, 3] and looks [n] as net::Bytes says; y [n, out_h, out_w, out_c] elem; dy the same, elem or f32 (dy_floats), whichever is not null.
+// Arguments (Input): x, dx [n, c, h, w] f32, or where step->bytes x is made of rgb [n, h, w, 3] and looks [n] as net::Bytes says;
+// y, dy [n, out_h, out_w, out_c] elem.
 // y[n, i, j, (di · fold + dj) · c + ch] = x[n, ch, i · fold + di − top, j · fold + dj − left], 0 outside the image and in channels from
 // c · fold² on: a convolution of stride `fold` over x becomes one of stride 1 over y. dx is read from the same places, divided by
 // step->loss_scale; it is 0 of pixels that y has not.
@@ -121,8 +122,6 @@ KERNEL(input_forward_each, Input, THREADS) {
     }
 }
 
-DEVICE float gradient(const Input& a, u64 place) { return a.dy_floats ? a.dy_floats[place] : to_float(a.dy[place]); }
-
 // Blocks beyond the last row and column of y write the zeros of pixels that it has not.
 KERNEL(input_backward, Input, THREADS) {
     SHARED(memory);
@@ -143,7 +142,7 @@ KERNEL(input_backward, Input, THREADS) {
         for (u32 item = threadIdx.x; item < columns * a.out_c; item += THREADS) {
             const u32 j = item / a.out_c, k = item % a.out_c;
             const bool held = t.row < a.out_h && t.begin + j < a.out_w;
-            if (places[k] != NOWHERE) rows[places[k] + j * a.fold] = held ? gradient(a, dy + item) * unscale : 0.0f;
+            if (places[k] != NOWHERE) rows[places[k] + j * a.fold] = held ? to_float(a.dy[dy + item]) * unscale : 0.0f;
         }
         __syncthreads();
         for (u32 r = warp; r < a.c * a.fold; r += THREADS / 32) {
@@ -167,6 +166,6 @@ KERNEL(input_backward_each, Input, THREADS) {
     const float unscale = 1.0f / a.step->loss_scale;
     for (u32 image = blockIdx.y; image < a.step->images; image += gridDim.y) {
         const u64 place = (((u64)image * a.out_h + i) * a.out_w + j) * a.out_c + k;
-        a.dx[(u64)image * a.c * a.h * a.w + item] = held ? gradient(a, place) * unscale : 0.0f;
+        a.dx[(u64)image * a.c * a.h * a.w + item] = held ? to_float(a.dy[place]) * unscale : 0.0f;
     }
 }

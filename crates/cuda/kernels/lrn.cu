@@ -62,22 +62,18 @@ template <int half, u32 power> DEVICE void backward_by(const Lrn& a) {
 }
 
 template <int half> DEVICE void forward(const Lrn& a) {
-    with_power(a.power, [&](auto power) { forward_by<half, decltype(power)::value>(a); });
+    WITH_POWER(a.power, (forward_by<half, POWER>(a)))
 }
 template <int half> DEVICE void backward(const Lrn& a) {
-    with_power(a.power, [&](auto power) { backward_by<half, decltype(power)::value>(a); });
+    WITH_POWER(a.power, (backward_by<half, POWER>(a)))
 }
 
-KERNEL(lrn_forward_1, Lrn, THREADS) { forward<0>(a); }
 KERNEL(lrn_forward_3, Lrn, THREADS) { forward<1>(a); }
 KERNEL(lrn_forward_5, Lrn, THREADS) { forward<2>(a); }
-KERNEL(lrn_forward_7, Lrn, THREADS) { forward<3>(a); }
 KERNEL(lrn_forward_9, Lrn, THREADS) { forward<4>(a); }
 
-KERNEL(lrn_backward_1, Lrn, THREADS) { backward<0>(a); }
 KERNEL(lrn_backward_3, Lrn, THREADS) { backward<1>(a); }
 KERNEL(lrn_backward_5, Lrn, THREADS) { backward<2>(a); }
-KERNEL(lrn_backward_7, Lrn, THREADS) { backward<3>(a); }
 KERNEL(lrn_backward_9, Lrn, THREADS) { backward<4>(a); }
 
 // The maps begin..end that normalise map i, numbered in its tower.

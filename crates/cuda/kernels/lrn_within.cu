@@ -181,11 +181,11 @@ template <u32 power> DEVICE void backward(const LrnWithin& a, quad* memory) {
 
 KERNEL(lrn_within_forward, LrnWithin, THREADS, BLOCKS) {
     SHARED(memory);
-    with_power(a.power, [&](auto power) { forward<decltype(power)::value>(a, (quad*)memory); });
+    WITH_POWER(a.power, (forward<POWER>(a, (quad*)memory)))
 }
 KERNEL(lrn_within_backward, LrnWithin, THREADS, BLOCKS) {
     SHARED(memory);
-    with_power(a.power, [&](auto power) { backward<decltype(power)::value>(a, (quad*)memory); });
+    WITH_POWER(a.power, (backward<POWER>(a, (quad*)memory)))
 }
 
 // Σ f(place) over the pixels around (row, column), places being those of one map of an image.

@@ -74,7 +74,7 @@ template <u32 power> DEVICE void forward(const NormPool& a, elem* ring) {
 
 KERNEL(norm_pool_forward, NormPool, THREADS, BLOCKS) {
     SHARED(memory);
-    with_power(a.lrn.power, [&](auto power) { forward<decltype(power)::value>(a, (elem*)memory); });
+    WITH_POWER(a.lrn.power, (forward<POWER>(a, (elem*)memory)))
 }
 
 // Threads of a warp have neighbouring vectors of maps, of which each gathers its gradient from the windows in f32.
@@ -110,7 +110,7 @@ template <u32 power> DEVICE void backward(const NormPool& a) {
             float sum = 0.0f;
             UNROLL for (int j = 0; j <= 2 * HALF; j++) sum += x[i + j] * x[i + j];
             const Powers d = powers<power>(lrn.beta, lrn.k + lrn.a * sum);
-            terms[HALF + i] = dx[i] * x[HALF + i] * d.next;
+            terms[HALF + i] = dx[i] * (x[HALF + i] * d.next);
             dx[i] *= d.factor;
         }
         UNROLL for (int i = 0; i < HALF; i++) {
@@ -131,5 +131,5 @@ template <u32 power> DEVICE void backward(const NormPool& a) {
 }
 
 KERNEL(norm_pool_backward, NormPool, THREADS, BLOCKS) {
-    with_power(a.lrn.power, [&](auto power) { backward<decltype(power)::value>(a); });
+    WITH_POWER(a.lrn.power, (backward<POWER>(a)))
 }

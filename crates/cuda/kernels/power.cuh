@@ -32,16 +32,15 @@ DEVICE Powers powers(u32 power, float beta, float d) {
     return powers<POWER_ANY>(beta, d);
 }
 
-// Calls f with the power as a constant, so that loops hold no branch.
-template <u32 power> struct Power {
-    static constexpr u32 value = power;
-};
-template <class F> DEVICE void with_power(u32 power, F f) {
-    if (power == POWER_THREE_QUARTERS) {
-        f(Power<POWER_THREE_QUARTERS>());
-    } else if (power == POWER_HALF) {
-        f(Power<POWER_HALF>());
-    } else {
-        f(Power<POWER_ANY>());
+// Does `call`, in which POWER is the power as a constant, so that loops hold no branch.
+#define WITH_POWER(power, call)                          \
+    if (power == POWER_THREE_QUARTERS) {                 \
+        constexpr u32 POWER = POWER_THREE_QUARTERS;      \
+        call;                                            \
+    } else if (power == POWER_HALF) {                    \
+        constexpr u32 POWER = POWER_HALF;                \
+        call;                                            \
+    } else {                                             \
+        constexpr u32 POWER = POWER_ANY;                 \
+        call;                                            \
     }
-}

@@ -3,8 +3,6 @@
 //! Everything that this crate needs of CUDA is found when it is asked for: it builds, links and starts where there is none.
 //! [`survey`] tells what there is, and in words what is missing.
 
-#![allow(dead_code, unused_imports, reason = "the executor is being built on it")]
-
 mod args;
 mod driver;
 #[cfg(feature = "emulator")]

@@ -13,7 +13,7 @@ use net::{
 const EVERY: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::F16];
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("emulated")
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("alexnet/emulated")
 }
 
 /// Whether there is a device; where not, the test is skipped, aloud.
@@ -238,6 +238,34 @@ fn a_layer_can_be_kept_in_testing() {
     let error = exec.activation("conv2").unwrap_err().to_string();
     assert!(error.contains("not kept"), "{error}");
     assert!(exec.plan().contains("forward_64x64") || exec.plan().contains("forward 64x64"), "{}", exec.plan());
+}
+
+#[test]
+fn fused_layers_give_the_bits_of_layers_one_by_one() {
+    if !is_there() {
+        return;
+    }
+    let net = narrow();
+    let (batch, weights) = (batch(&net, 5), weights(&net));
+    let gradients = |inspect: bool| {
+        let mut exec =
+            emulator::prepare(&net, 5, Mode::Train, &Options { inspect, ..options(Precision::F32) }).expect("an executor");
+        exec.load(Kind::Weights, &weights).unwrap();
+        exec.forward_backward(&batch, StepInfo::whole(2, 3, 5)).unwrap();
+        (exec.save(Kind::Gradients).unwrap(), exec.plan())
+    };
+    let ((fused, plan), (single, _)) = (gradients(false), gradients(true));
+    for part in ["in conv1", "in pool1", "in fc4"] {
+        assert!(plan.contains(part), "{part}:\n{plan}");
+    }
+    let same = |((_, a), (_, b)): &((&str, &net::Tensor), (&str, &net::Tensor))| a.data == b.data;
+    let other: Vec<_> = fused
+        .iter()
+        .zip(single.iter())
+        .filter(|pair| !same(pair))
+        .map(|((name, a), (_, b))| (name, distance(&a.data, &b.data)))
+        .collect();
+    assert!(other.is_empty(), "{other:?}");
 }
 
 #[test]

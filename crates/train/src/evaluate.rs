@@ -199,7 +199,11 @@ pub fn evaluate(
     let (classes, views, total) = (exec.net().classes(), options.views.count(), source.len() as u64);
     let batch = (exec.capacity() / views).max(1) * views;
     let loading = LoaderOptions { batch, threads: options.threads, slots: 3, seed: 0, bad: options.bad };
-    let mut loader = EvalLoader::start(Arc::clone(source), Arc::clone(pipeline), options.views, loading);
+    let pipeline = match exec.takes_bytes() && !pipeline.takes_bytes() {
+        true => Arc::new(Pipeline::clone(pipeline).for_bytes(true)),
+        false => Arc::clone(pipeline),
+    };
+    let mut loader = EvalLoader::start(Arc::clone(source), pipeline, options.views, loading);
     let mut splitter = Splitter::new(exec.capacity(), exec.net().input().len());
     let mut evaluation = Evaluation::new(classes, views);
     let mut rows = vec![0.0f32; batch * classes]; // [n, classes]

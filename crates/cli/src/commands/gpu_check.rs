@@ -30,7 +30,7 @@ Examples:
   alexnet gpu-check --out check
   alexnet gpu-check --out check --python venv/bin/python    PyTorch beside it")]
 pub(crate) struct GpuCheck {
-    /// A folder for gpu-check.json and the peer's own figures, made where there is none
+    /// A folder for gpu-check.json, and for the peer's scripts and figures; made where there is none
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The GPU: cuda for the first one, or cuda:N
@@ -81,7 +81,8 @@ impl Bench {
                 cuda::prepare(net, batch, mode, &options)
             }
             None => {
-                let folder = std::env::temp_dir().join("alexnet-emulated");
+                // Libraries that are loaded lie where nobody else writes.
+                let folder = environment::kernel_cache().unwrap_or_default().join("emulated");
                 let options =
                     emulator::Options { precision, inspect, keep: None, unrecorded, seed: self.seed, workers: 2, folder };
                 emulator::prepare(net, batch, mode, &options)
@@ -102,7 +103,7 @@ impl GpuCheck {
         let right = right::check(&bench)?;
         let speed = speed::measure(&bench)?;
         let peer = match &self.python {
-            Some(python) => peer::run(&bench, python, &self.out.join("peer.json")),
+            Some(python) => peer::run(&bench, python, &self.out),
             None => Err("not asked for: give --python".into()),
         };
         let passed = right.iter().all(|check| check.fault.is_none());

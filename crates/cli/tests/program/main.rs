@@ -11,6 +11,7 @@ mod convert;
 mod doctor;
 mod features;
 mod fine_tuning;
+mod gpu_check;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod memory;

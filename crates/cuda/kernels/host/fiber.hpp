@@ -7,7 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if !defined(__x86_64__)
+// Other processors have the system's way of switching.
+#if defined(__x86_64__) && !defined(EMULATED_PORTABLE)
+#define EMULATED_X86 1
+#else
 #include <ucontext.h>
 #endif
 
@@ -61,7 +64,7 @@ EMULATED_SMALL inline Top& top_here() {
 
 // Where a fiber, or the caller of a block, stopped.
 struct Context {
-#if defined(__x86_64__)
+#ifdef EMULATED_X86
     void* stack_pointer;
 #else
     ucontext_t registers;
@@ -72,7 +75,7 @@ struct Context {
     void* kept;
 };
 
-#if defined(__x86_64__)
+#ifdef EMULATED_X86
 extern "C" __attribute__((visibility("hidden"))) void emulated_switch(void** save, void* to);
 asm(R"(
     .text
@@ -106,7 +109,7 @@ EMULATED_SMALL inline void go(Context& from, Context& to, Context*& previous, bo
 #ifdef EMULATED_ADDRESS_SANITIZER
     __sanitizer_start_switch_fiber(ends ? nullptr : &from.kept, to.low, to.bytes);
 #endif
-#if defined(__x86_64__)
+#ifdef EMULATED_X86
     emulated_switch(&from.stack_pointer, to.stack_pointer);
 #else
     swapcontext(&from.registers, &to.registers);
@@ -132,7 +135,7 @@ EMULATED_UNCHECKED inline void prepare(Context& context, Top& top, void (*entry)
 #ifdef EMULATED_ADDRESS_SANITIZER
     __asan_unpoison_memory_region(context.low, context.bytes);
 #endif
-#if defined(__x86_64__)
+#ifdef EMULATED_X86
     // Six registers, of no value, where to go on, and, as if called, where to return to: nowhere.
     uintptr_t* at = (uintptr_t*)top.high() - 8;
     for (int i = 0; i < 8; i++) at[i] = 0;

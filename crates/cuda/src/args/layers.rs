@@ -133,7 +133,6 @@ args! {
         looks: Ptr<Look>,
         y: Elems,
         dy: Elems,
-        dy_floats: Floats,
         dx: Floats,
         step: Ptr<Step>,
         c: u32,

@@ -55,6 +55,7 @@ pub(crate) trait Driver: Send {
     fn memory(&mut self, bytes: u64) -> Result<u64>;
 
     /// Bytes that [`Driver::memory`] can still give, about.
+    #[cfg(test)]
     fn free_memory(&self) -> Result<u64>;
 
     /// Takes host memory that the device can copy from and to by itself.

@@ -1,18 +1,18 @@
 //! From the plan to launches: every address filled in.
 
-use net::{DropoutScaling, LrnAcross, LrnWithin, MaxPool, Mode, Op, Padding, Pair, Result, Ties};
+use net::{DropoutScaling, LrnWithin, MaxPool, Mode, Op, Padding, Pair, Result, Ties};
 
 use super::hyper::{NUMBERS_AT, RATES_AT};
-use super::loss_scale;
 use super::stage::Stage;
 use crate::args::layers::PassResult;
 use crate::args::{Bytes, Elems, Floats, Ptr, Step, Uints};
 use crate::driver::{Driver, Launch};
+use crate::kernels::norm_pool::NormPooling;
 use crate::kernels::parameters::{List, Numbers, Place};
 use crate::kernels::pass::Pass;
 use crate::kernels::products::Operands;
-use crate::kernels::{Element, bias, dropout, input, lrn, parameters, pointwise, pool, softmax, source_of};
-use crate::plan::{ALIGN, LayerPlan, Plan, train_factor};
+use crate::kernels::{Element, bias, dropout, input, lrn, norm_pool, parameters, pointwise, pool, softmax, source_of};
+use crate::plan::{ALIGN, LayerPlan, Plan, across, max_windows, norm_pooling, train_factor};
 use net::lifetimes::Buffer;
 
 /// A launch, and whose it is.
@@ -152,7 +152,7 @@ impl<'a> Program<'a> {
             launches.extend(self.backward(&pass, index));
         }
         if let (Some(dy), Some(dx)) = (self.plan.pixels.gradient, self.plan.input_gradient) {
-            let backward = input::backward(&pass, &self.fold(), input::Gradient::Elems(self.elems(dy)), self.floats(dx));
+            let backward = input::backward(&pass, &self.fold(), self.elems(dy), self.floats(dx));
             launches.extend(placed(None, "input", [backward]));
         }
         launches
@@ -229,11 +229,15 @@ impl<'a> Program<'a> {
             Op::Relu if layer.fused => None,
             Op::Relu => Some(pointwise::relu_forward(pass, len, x, y)),
             Op::Tanh => Some(pointwise::tanh_forward(pass, len, x, y)),
-            Op::Lrn(op) => Some(lrn::across_forward(pass, &across(layer, op), x, y)),
+            Op::Lrn(_) if layer.pooled => None,
+            Op::Lrn(op) => Some(lrn::across_forward(pass, &across(op, layer.input, layer.through.is_some()), x, y)),
             Op::LrnWithin(op) => Some(lrn::within_forward(pass, &within(layer, op), x, y)),
             Op::MaxPool(op) => {
                 let arg = layer.argmax.filter(|_| train).map(|argmax| Ptr::at(self.address(argmax)));
-                Some(pool::max_forward(pass, &max_windows(layer, op), x, y, arg))
+                Some(match self.norm_pooling(index) {
+                    Some(both) => norm_pool::forward(pass, &both, x, y, arg),
+                    None => pool::max_forward(pass, &windows_of(layer, op), x, y, arg),
+                })
             }
             Op::AvgPool(op) => Some(pool::avg_forward(pass, &windows(layer, op.kernel, op.stride, op.padding), x, y)),
             Op::Dropout(op) if train => Some(dropout::dropout(pass, &dropout_numbers(layer, op, index), x, y)),
@@ -256,18 +260,33 @@ impl<'a> Program<'a> {
         let launch = match &layer.op {
             Op::Relu => pointwise::relu_backward(pass, len, y, dy, dx),
             Op::Tanh => pointwise::tanh_backward(pass, len, y, dy, dx),
-            Op::Lrn(op) => lrn::across_backward(pass, &across(layer, op), x, dy, dx),
+            Op::Lrn(_) if layer.pooled => return Vec::new(),
+            Op::Lrn(op) => lrn::across_backward(pass, &across(op, layer.input, layer.through.is_some()), x, dy, dx),
             Op::LrnWithin(op) => lrn::within_backward(pass, &within(layer, op), x, dy, dx),
-            Op::MaxPool(op) if op.ties == Ties::All => pool::max_backward_all(pass, &max_windows(layer, op), x, y, dy, dx),
+            Op::MaxPool(op) if op.ties == Ties::All => pool::max_backward_all(pass, &windows_of(layer, op), x, y, dy, dx),
             Op::MaxPool(op) => {
                 let arg = layer.argmax.map_or(Bytes::NULL, |argmax| Ptr::at(self.address(argmax)));
-                pool::max_backward(pass, &max_windows(layer, op), arg, dy, dx)
+                match self.norm_pooling(index) {
+                    Some(both) => norm_pool::backward(pass, &both, x, arg, dy, dx),
+                    None => pool::max_backward(pass, &windows_of(layer, op), arg, dy, dx),
+                }
             }
             Op::AvgPool(op) => pool::avg_backward(pass, &windows(layer, op.kernel, op.stride, op.padding), dy, dx),
             Op::Dropout(op) => dropout::dropout(pass, &dropout_numbers(layer, op, index), dy, dx),
             op => unreachable!("a {} is no layer between others", op.kind()),
         };
         placed(Some(index), "data", [launch]).collect()
+    }
+
+    /// The normalisation before pool `index` and the pool, where one kernel does both.
+    fn norm_pooling(&self, index: usize) -> Option<NormPooling> {
+        let (pool, before) = (&self.plan.layers[index], &self.plan.layers[index.checked_sub(1)?]);
+        match (&before.op, &pool.op) {
+            (Op::Lrn(norm), Op::MaxPool(op)) if before.pooled => {
+                Some(norm_pooling(norm, op, (before.input, pool.output), before.through.is_some()))
+            }
+            _ => None,
+        }
     }
 
     fn backward_product(&self, pass: &Pass, index: usize, dy: Elems) -> Vec<Placed> {
@@ -299,12 +318,6 @@ impl<'a> Program<'a> {
     }
 }
 
-fn across(layer: &LayerPlan, op: &LrnAcross) -> lrn::Across {
-    let (c, pixels) = (layer.input.c, layer.input.plane());
-    let (k, a, beta) = (op.k as f32, op.coefficient() as f32, op.beta as f32);
-    lrn::Across { c, towers: op.towers, pixels, n: op.n, k, a, beta, rectified: layer.through.is_some() }
-}
-
 fn within(layer: &LayerPlan, op: &LrnWithin) -> lrn::Within {
     let shape = layer.input;
     let (k, a, beta) = (op.k as f32, op.coefficient() as f32, op.beta as f32);
@@ -316,8 +329,8 @@ fn windows(layer: &LayerPlan, kernel: Pair, stride: Pair, padding: Padding) -> p
     pool::Windows { input, output, kernel, stride, top: padding.top, left: padding.left, rectified }
 }
 
-fn max_windows(layer: &LayerPlan, op: &MaxPool) -> pool::Windows {
-    windows(layer, op.kernel, op.stride, op.padding)
+fn windows_of(layer: &LayerPlan, op: &MaxPool) -> pool::Windows {
+    max_windows(op, (layer.input, layer.output), layer.through.is_some())
 }
 
 fn dropout_numbers(layer: &LayerPlan, op: &net::Dropout, index: usize) -> dropout::Numbers {

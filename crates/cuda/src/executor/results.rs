@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 
 use net::{Result, StepLoss};
 
+use crate::args::layers::PassResult;
 use crate::driver::{Driver, Event, Pinned, Queue};
 
 /// Results that may be under way at once; the host waits for the oldest where there would be more.
 const RING: usize = 64;
 /// Results that wait for `take_loss` without an allocation.
 const ARRIVED: usize = 1024;
-/// Bytes of one: [`crate::args::PassResult`].
-pub(super) const BYTES: usize = 32;
 
 /// Results in order: those that have arrived, then those under way.
 pub(super) struct Results {
@@ -24,7 +23,7 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn new(driver: &mut dyn Driver) -> Result<Results> {
-        let slots = (0..RING).map(|_| Ok((driver.pinned(BYTES)?, driver.event()?))).collect::<Result<_>>()?;
+        let slots = (0..RING).map(|_| Ok((driver.pinned(PassResult::LEN)?, driver.event()?))).collect::<Result<_>>()?;
         Ok(Results { arrived: VecDeque::with_capacity(ARRIVED), slots, first: 0, under_way: 0 })
     }
 
@@ -34,7 +33,7 @@ impl Results {
             self.arrive(driver)?;
         }
         let (pinned, event) = self.slots[(self.first + self.under_way) % RING];
-        driver.copy_out(at, pinned, BYTES, Queue::Compute)?;
+        driver.copy_out(at, pinned, PassResult::LEN, Queue::Compute)?;
         driver.record(event, Queue::Compute)?;
         self.under_way += 1;
         Ok(())
@@ -44,7 +43,10 @@ impl Results {
     fn arrive(&mut self, driver: &mut dyn Driver) -> Result<()> {
         let (pinned, event) = self.slots[self.first];
         driver.block_on(event)?;
-        self.arrived.push_back(read(driver.bytes(pinned)));
+        let mut bytes = [0; PassResult::LEN];
+        bytes.copy_from_slice(driver.bytes(pinned));
+        let PassResult { nll_sum, top1, images, step, .. } = PassResult::from_bytes(bytes);
+        self.arrived.push_back(StepLoss { nll_sum, top1, images, step });
         self.first = (self.first + 1) % RING;
         self.under_way -= 1;
         Ok(())
@@ -57,11 +59,4 @@ impl Results {
         }
         Ok(self.arrived.pop_front())
     }
-}
-
-/// A result as the kernel `sum_losses` writes it.
-fn read(bytes: &[u8]) -> StepLoss {
-    let number = |at: usize| bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes);
-    let nll_sum = bytes.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(f64::NAN, f64::from_ne_bytes);
-    StepLoss { nll_sum, top1: number(8), images: number(12), step: number(16) }
 }

@@ -34,13 +34,6 @@ pub(crate) struct Pixels {
     pub(crate) looks: Ptr<Look>,
 }
 
-/// The gradient by `y`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Gradient {
-    Elems(Elems),
-    Floats(Floats),
-}
-
 impl Fold {
     /// f32 of shared memory for a tile of so many columns.
     fn shared(&self, tile: usize) -> usize {
@@ -63,7 +56,6 @@ impl Fold {
             looks: Ptr::NULL,
             y: elems,
             dy: elems,
-            dy_floats: floats,
             dx: floats,
             step: pass.step,
             c: small(input.c),
@@ -97,12 +89,8 @@ pub(crate) fn forward(pass: &Pass, fold: &Fold, from: Pixels, y: Elems) -> Launc
 }
 
 /// The gradient by `y` becomes the one by the pixels, `dx[n, c, h, w]`, divided by the loss's scale; 0 of pixels that `y` has not.
-pub(crate) fn backward(pass: &Pass, fold: &Fold, dy: Gradient, dx: Floats) -> Launch {
-    let (dy, dy_floats) = match dy {
-        Gradient::Elems(dy) => (dy, Floats::NULL),
-        Gradient::Floats(dy) => (Elems::NULL, dy),
-    };
-    let with = |tile| Input { dy, dy_floats, dx, ..fold.args(pass, tile) };
+pub(crate) fn backward(pass: &Pass, fold: &Fold, dy: Elems, dx: Floats) -> Launch {
+    let with = |tile| Input { dy, dx, ..fold.args(pass, tile) };
     let rows = (fold.input.h + fold.top).div_ceil(fold.fold);
     let columns = (fold.input.w + fold.left).div_ceil(fold.fold);
     match fold.tile(columns) {

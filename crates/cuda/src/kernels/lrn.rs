@@ -8,9 +8,9 @@ use crate::args::layers::{Lrn, LrnWithin};
 use crate::args::{Elems, Struct};
 use crate::driver::Launch;
 
-/// The kernels for vectors of maps, by half their window.
-const FORWARD: [&str; 5] = ["lrn_forward_1", "lrn_forward_3", "lrn_forward_5", "lrn_forward_7", "lrn_forward_9"];
-const BACKWARD: [&str; 5] = ["lrn_backward_1", "lrn_backward_3", "lrn_backward_5", "lrn_backward_7", "lrn_backward_9"];
+/// The kernels for vectors of maps, of windows of three, five and nine maps.
+const FORWARD: [&str; 3] = ["lrn_forward_3", "lrn_forward_5", "lrn_forward_9"];
+const BACKWARD: [&str; 3] = ["lrn_backward_3", "lrn_backward_5", "lrn_backward_9"];
 
 /// A normalisation across maps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,13 +70,17 @@ impl Across {
         }
     }
 
-    fn launch(&self, pass: &Pass, fast: [&'static str; 5], each: &'static str, args: Lrn) -> Launch {
-        match fast.get(self.n / 2) {
-            Some(kernel) if self.tower().is_multiple_of(pass.vector()) => {
-                pass.each_image(kernel, self.pixels * (self.c / pass.vector()), &args)
-            }
-            _ => pass.each_image(each, self.pixels * self.c, &args),
+    fn launch(&self, pass: &Pass, [three, five, nine]: [&'static str; 3], each: &'static str, args: Lrn) -> Launch {
+        let kernel = match self.n {
+            3 => three,
+            5 => five,
+            9 => nine,
+            _ => each,
+        };
+        if kernel == each || !self.tower().is_multiple_of(pass.vector()) {
+            return pass.each_image(each, self.pixels * self.c, &args);
         }
+        pass.each_image(kernel, self.pixels * (self.c / pass.vector()), &args)
     }
 }
 

@@ -6,16 +6,22 @@ mod layout;
 mod parameters;
 mod print;
 
-pub(crate) use layout::{Order, to_planes};
+#[cfg(test)]
+pub(crate) use layout::Order;
+pub(crate) use layout::to_planes;
 pub(crate) use parameters::Parameters;
 
 use net::lifetimes::{Buffer, Needs, Place};
-use net::{DropoutScaling, Mode, Net, Op, Result, Shape, Ties};
+use net::{DropoutScaling, LrnAcross, MaxPool, Mode, Net, Op, Result, Shape, Ties};
 
+use crate::args::Ptr;
 use crate::driver::fault;
 use crate::kernels::Element;
 use crate::kernels::bias;
+use crate::kernels::lrn::Across;
+use crate::kernels::norm_pool::NormPooling;
 use crate::kernels::pass::Pass;
+use crate::kernels::pool::Windows;
 use crate::kernels::products::Product;
 
 /// Buffers begin at multiples of this many bytes.
@@ -84,6 +90,8 @@ pub(crate) struct LayerPlan {
     pub(crate) dx: Option<Buffer>,
     /// Whether the layer before has done this one's work, in both directions.
     pub(crate) fused: bool,
+    /// Whether the next layer, a pool, does this one's work in both directions: a normalisation's.
+    pub(crate) pooled: bool,
     /// Whether the layer does the next one's work, a rectifier's.
     pub(crate) relu: bool,
     /// Whether the output is there, as the layer wrote it, after the pass.
@@ -139,6 +147,11 @@ impl Request<'_> {
         } else {
             layer + 1
         }
+    }
+
+    /// What kernels are asked about before there is a step.
+    fn pass(&self) -> Pass {
+        Pass { element: self.element, capacity: self.capacity, step: Ptr::NULL }
     }
 
     fn activation_bytes(&self, shape: Shape) -> usize {
@@ -240,6 +253,33 @@ fn plan_pixels(request: &Request<'_>, needs: &mut Needs) -> PixelPlan {
     PixelPlan { shape, fold, top, left, buffer, gradient: None }
 }
 
+/// Whether layer `index` is a normalisation whose work the pool behind it does.
+fn is_pooled(request: &Request<'_>, index: usize) -> bool {
+    let layers = request.net.layers();
+    let (Op::Lrn(norm), Some(Op::MaxPool(pool))) = (&layers[index].op, layers.get(index + 1).map(|next| &next.op)) else {
+        return false;
+    };
+    let shapes = (request.net.input_of(index), request.net.output_of(index + 1));
+    pool.ties == Ties::First && !request.is_looked_at(index) && norm_pooling(norm, pool, shapes, false).fits(&request.pass())
+}
+
+/// A normalisation and the pool behind it, from the input of the one to the output of the other.
+pub(crate) fn norm_pooling(norm: &LrnAcross, pool: &MaxPool, (input, output): (Shape, Shape), rectified: bool) -> NormPooling {
+    NormPooling { norm: across(norm, input, rectified), windows: max_windows(pool, (input, output), false) }
+}
+
+/// A normalisation across maps, in an engine's numbers.
+pub(crate) fn across(op: &LrnAcross, input: Shape, rectified: bool) -> Across {
+    let (k, a, beta) = (op.k as f32, op.coefficient() as f32, op.beta as f32);
+    Across { c: input.c, towers: op.towers, pixels: input.plane(), n: op.n, k, a, beta, rectified }
+}
+
+/// The windows of a pool.
+pub(crate) fn max_windows(op: &MaxPool, (input, output): (Shape, Shape), rectified: bool) -> Windows {
+    let (kernel, stride, top, left) = (op.kernel, op.stride, op.padding.top, op.padding.left);
+    Windows { input, output, kernel, stride, top, left, rectified }
+}
+
 /// [`LayerPlan::through`] of an op behind `before`. Dropout has left 0 where it zeroes.
 fn through(before: &[LayerPlan], op: &Op) -> Option<f32> {
     let is_product = matches!(op, Op::Conv(_) | Op::Local(_) | Op::Linear(_));
@@ -294,13 +334,17 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
         let pointwise = matches!(layer.op, Op::Relu | Op::Tanh | Op::Dropout(_));
         let overwrites = before.as_ref().is_some_and(|before| !needs_its_output(&before.op));
         let in_place = fused || (pointwise && !looked_at && overwrites);
+        let pooled = is_pooled(request, index);
         if let Some(before) = before {
             before.relu |= fused;
             before.kept &= !in_place;
         }
         // Logits and probabilities are f32 and have buffers of their own.
-        let y =
-            if in_place || layer.op == Op::Softmax { x } else { needs.buffer(request.activation_bytes(output), index, index) };
+        let y = if in_place || pooled || layer.op == Op::Softmax {
+            x
+        } else {
+            needs.buffer(request.activation_bytes(output), index, index)
+        };
         needs.keep_until(x, index);
         needs.keep_until(y, request.last_use(index));
         let train = request.mode == Mode::Train;
@@ -315,7 +359,7 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
             // The backward pass of a layer may look at its input.
             needs.keep_until(x, request.backward_at(index));
         }
-        let kept = train || request.is_looked_at(index) || index + 1 == net.layers().len();
+        let kept = !pooled && (train || request.is_looked_at(index) || index + 1 == net.layers().len());
         layers.push(LayerPlan {
             name: layer.name.clone(),
             op: layer.op.clone(),
@@ -326,6 +370,7 @@ fn plan_layers(request: &Request<'_>, needs: &mut Needs, pixels: &PixelPlan) -> 
             dy: None,
             dx: None,
             fused,
+            pooled,
             relu: false,
             kept,
             done_by_next: false,
@@ -356,7 +401,8 @@ fn plan_gradients(request: &Request<'_>, needs: &mut Needs, layers: &mut [LayerP
         if !passes_on {
             break;
         }
-        let in_place = layers[index].fused || matches!(layers[index].op, Op::Relu | Op::Tanh | Op::Dropout(_));
+        let in_place =
+            layers[index].fused || layers[index].pooled || matches!(layers[index].op, Op::Relu | Op::Tanh | Op::Dropout(_));
         let shape = if index == 0 { pixels.shape } else { input };
         let dx = match dy {
             Some(dy) if in_place => dy,
@@ -380,8 +426,7 @@ fn plan_gradients(request: &Request<'_>, needs: &mut Needs, layers: &mut [LayerP
 fn scratch_bytes(request: &Request<'_>, layers: &[LayerPlan]) -> usize {
     let one = |layer: &LayerPlan| {
         let weights = layer.product.as_ref().map_or(0, |product| product.partials().0);
-        let pass = Pass { element: request.element, capacity: request.capacity, step: crate::args::Ptr::NULL };
-        let biases = layer.bias_rows().partials_len(&pass);
+        let biases = layer.bias_rows().partials_len(&request.pass());
         weights.max(biases) * F32
     };
     if request.mode == Mode::Train { layers.iter().filter(|layer| layer.params.is_some()).map(one).max().unwrap_or(0) } else { 0 }

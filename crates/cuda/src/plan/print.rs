@@ -14,10 +14,15 @@ impl Plan {
     fn lines(&self, index: usize) -> Vec<Line> {
         let layer = &self.layers[index];
         let size = self.element.size();
-        let own = if layer.fused { 0 } else { self.capacity * layer.output.len() * size };
+        let own = if layer.fused || layer.pooled { 0 } else { self.capacity * layer.output.len() * size };
         let before = index.checked_sub(1).map_or("", |before| &self.layers[before].name);
         let (forward, weight, data) = self.algorithms(index, layer);
-        let elsewhere = |algorithm: String| if layer.fused { format!("in {before}") } else { algorithm };
+        let next = self.layers.get(index + 1).map_or("", |next| &next.name);
+        let elsewhere = |algorithm: String| match (layer.fused, layer.pooled) {
+            (true, _) => format!("in {before}"),
+            (_, true) => format!("in {next}"),
+            _ => algorithm,
+        };
         let flops = layer.product.as_ref().map_or(0, |product| product.flops());
         let mut lines = vec![("forward", elsewhere(forward), flops, own, self.why(index, layer))];
         if self.mode != Mode::Train || layer.op == Op::Softmax {
@@ -30,7 +35,6 @@ impl Plan {
         }
         if layer.dx.is_some() && layer.op != Op::Softmax {
             let bytes = if layer.dx == layer.dy { 0 } else { self.capacity * layer.input.len() * size };
-            let next = self.layers.get(index + 1).map_or("", |next| &next.name);
             let data = if layer.done_by_next { format!("in {next}") } else { elsewhere(data) };
             lines.push(("data", data, flops, bytes, String::new()));
         }

@@ -8,18 +8,24 @@ use serde_json::Value;
 
 use super::Bench;
 
-/// The script, so that the program needs no other file.
-const SCRIPT: &str = include_str!("../../../../../bench/peers/torch_alexnet_cuda.py");
+/// The script, and what it imports, so that the program needs no other file.
+const SCRIPTS: [(&str, &str); 2] = [
+    ("torch_alexnet_cuda.py", include_str!("../../../../../bench/peers/torch_alexnet_cuda.py")),
+    ("cuda_nets.py", include_str!("../../../../../bench/peers/cuda_nets.py")),
+];
 /// Seconds that it may take.
 const BUDGET: u32 = 240;
 
-/// Runs the script with a Python and returns what it wrote to `json`, or why there is nothing.
-pub(super) fn run(bench: &Bench, python: &Path, json: &Path) -> Result<Value, String> {
+/// Runs the script with a Python and returns what it wrote, or why there is nothing. Everything goes into `folder`.
+pub(super) fn run(bench: &Bench, python: &Path, folder: &Path) -> Result<Value, String> {
     bench.say("PyTorch");
-    let script = json.with_extension("py");
-    fs::write(&script, SCRIPT).map_err(|error| format!("{}: {error}", script.display()))?;
+    for (name, text) in SCRIPTS {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let json = &folder.join("peer.json");
     let mut command = Command::new(python);
-    command.arg(&script).arg("--json").arg(json).stdin(Stdio::null()).stdout(Stdio::null());
+    command.arg(folder.join(SCRIPTS[0].0)).arg("--json").arg(json).stdin(Stdio::null()).stdout(Stdio::null());
     if bench.is_emulated() {
         command.args(["--device", "cpu", "--batch", "2", "--precision", "f32", "--net", "torchvision", "--seconds", "0.1"]);
         command.args(["--budget", "60"]);
@@ -27,8 +33,6 @@ pub(super) fn run(bench: &Bench, python: &Path, json: &Path) -> Result<Value, St
         command.args(["--batch", "128,256,1024", "--precision", "bf16", "--budget", &BUDGET.to_string()]);
     }
     let status = command.status().map_err(|error| format!("{} does not start: {error}", python.display()))?;
-    // It is of no more use, and no harm.
-    let _ = fs::remove_file(&script);
     if !status.success() {
         return Err(format!("{} ended with {status}", python.display()));
     }

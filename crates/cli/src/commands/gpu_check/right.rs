@@ -71,7 +71,9 @@ fn suite(bench: &Bench) -> Vec<Check> {
         let fault = report.verdict(false).err();
         Check { name: format!("suite: {name}, f32"), found, fault }
     };
-    parts.iter().map(run).collect()
+    // What a device that is this CPU computes, the tests of the engine ask in full.
+    let first = usize::from(bench.is_emulated());
+    parts[first..].iter().map(run).collect()
 }
 
 /// The net without kinks: where a rectifier or a maximum chooses otherwise after one rounding, two right gradients are far apart.

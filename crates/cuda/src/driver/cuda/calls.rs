@@ -43,7 +43,6 @@ macro_rules! table {
 table! {
     /// `libcuda.so.1`, the driver: <https://docs.nvidia.com/cuda/cuda-driver-api/>
     Cuda: cuda, cuda::CUresult;
-    cuDriverGetVersion(*mut c_int);
     cuInit(c_uint);
     cuDeviceGetCount(*mut c_int);
     cuDeviceGet(*mut cuda::CUdevice, c_int);

@@ -89,6 +89,7 @@ impl Device {
     }
 
     /// What the driver says of it.
+    #[cfg(test)]
     pub(crate) fn gpu(&self) -> &Gpu {
         &self.gpu
     }
@@ -162,6 +163,7 @@ impl Driver for Device {
         Ok(address)
     }
 
+    #[cfg(test)]
     fn free_memory(&self) -> Result<u64> {
         Ok(self.context.memory()?.free)
     }

@@ -22,8 +22,9 @@ const HOST_HEADERS: [(&str, &str); 6] = [
 
 const RUNNER: (&str, &str) = ("runner.cpp", include_str!("../../../kernels/host/runner.cpp"));
 
-/// Kernels are CUDA C++: types may be punned, pragmas are for another compiler. Sums are what is written, on every host.
-const FLAGS: [&str; 11] = [
+/// Kernels are CUDA C++: types may be punned, pragmas are for another compiler, numbers of threads are unsigned. Sums are what is
+/// written, on every host.
+const FLAGS: [&str; 12] = [
     "-std=c++17",
     "-O2",
     "-g1",
@@ -34,6 +35,7 @@ const FLAGS: [&str; 11] = [
     "-ffp-contract=off",
     "-Wall",
     "-Wextra",
+    "-Wno-sign-compare",
     "-Wno-unknown-pragmas",
 ];
 
@@ -79,9 +81,7 @@ impl Compiler {
     /// # Errors
     /// What the compiler says.
     pub(crate) fn library(&self, name: &str, text: &str, element: Element) -> Result<PathBuf> {
-        let mut files: Vec<(String, String)> = HOST_HEADERS.iter().map(|&(name, text)| (name.into(), text.into())).collect();
-        files.extend(kernels::headers());
-        let files = included(name, text, files);
+        let files = included(name, text, host_files());
         let mut flags: Vec<String> = element.macros().iter().map(|(name, value)| format!("-D{name}={value}")).collect();
         flags.push("-shared".into());
         flags.extend(vectors().iter().map(|&flag| flag.into()));
@@ -135,6 +135,12 @@ impl Compiler {
     }
 }
 
+/// Everything that a source may include.
+fn host_files() -> Vec<(String, String)> {
+    let host = HOST_HEADERS.iter().map(|&(name, text)| (name.into(), text.into()));
+    host.chain(kernels::headers()).collect()
+}
+
 /// A source and, of the files, those that it includes, and those that these include: a change elsewhere does not concern it.
 fn included(name: &str, text: &str, mut files: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut found = vec![(name.to_string(), text.to_string())];
@@ -165,10 +171,7 @@ fn vectors() -> &'static [&'static str] {
 /// Writes the files into a new folder and compiles one of them there.
 fn compile(folder: &Path, files: &[(String, String)], name: &str, flags: &[String]) -> Result<PathBuf> {
     let failed = |e: std::io::Error| fault(format!("{}: {e}", folder.display()));
-    fs::create_dir_all(folder.join("host")).map_err(failed)?;
-    for (name, text) in files {
-        fs::write(folder.join(name), text).map_err(failed)?;
-    }
+    write(folder, files).map_err(failed)?;
     let made = folder.join("made");
     let output =
         Command::new("g++").args(["-x", "c++", name, "-o", "made"]).args(flags).current_dir(folder).output().map_err(failed)?;
@@ -178,9 +181,34 @@ fn compile(folder: &Path, files: &[(String, String)], name: &str, flags: &[Strin
     Err(fault(format!("g++ refuses {name}:\n{}", String::from_utf8_lossy(&output.stderr))))
 }
 
+fn write(folder: &Path, files: &[(String, String)]) -> std::io::Result<()> {
+    fs::create_dir_all(folder.join("host"))?;
+    files.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::emulated::testing;
+
+    const ELEMENTS: [Element; 3] = [Element::F32, Element::Tf32, Element::Bf16];
+
+    #[test]
+    fn no_source_has_a_warning() {
+        if let Err(error) = Compiler::find(&testing::folder(), Build::Checked) {
+            return testing::skip(&error.to_string());
+        }
+        let folder = testing::folder().join(format!("{}-warnings.tmp", std::process::id()));
+        let sources = kernels::SOURCES.iter().map(|&(name, text)| (name.into(), text.into()));
+        write(&folder, &host_files().into_iter().chain(sources).collect::<Vec<_>>()).unwrap();
+        for (element, (name, _)) in ELEMENTS.iter().flat_map(|element| kernels::SOURCES.map(|source| (element, source))) {
+            let macros = element.macros().iter().map(|(name, value)| format!("-D{name}={value}"));
+            let arguments = ["-x", "c++", name, "-fsyntax-only"];
+            let run = Command::new("g++").args(arguments).args(FLAGS).args(macros).current_dir(&folder).output().unwrap();
+            assert!(run.stderr.is_empty(), "{name}, {element:?}: {}", String::from_utf8_lossy(&run.stderr));
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_source_comes_with_what_it_includes() {

@@ -33,7 +33,7 @@ pub(crate) fn sanitized_device(element: Element, seed: u64) -> Option<Emulated> 
 pub(crate) fn folder() -> PathBuf {
     let program = std::env::current_exe().expect("a test knows its own path");
     // target/release/deps/cuda-…
-    program.ancestors().nth(3).expect("it lies in cargo's folder").join("tmp/emulated")
+    program.ancestors().nth(3).expect("it lies in cargo's folder").join("tmp/alexnet/emulated")
 }
 
 /// Says that a test does not run, aloud; a failure where nothing may be skipped.

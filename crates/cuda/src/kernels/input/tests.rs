@@ -85,30 +85,20 @@ fn gradients_go_back() {
             let images = 1 + seed % 3;
             let turn = Turn { loss_scale: 4.0, ..first(images) };
             let Some(mut bench) = Bench::new("input.cu", element, seed as u64, images, turn) else { return };
-            for floats in [false, true] {
-                let of = if floats { Element::F32 } else { element };
-                let dy = numbers(of, Values::Normal, 1, images, fold.output.len());
-                let given = if floats {
-                    let Shape { c, .. } = fold.output;
-                    let (len, plane) = (fold.output.len(), fold.output.plane());
-                    let turned: Vec<f32> = (0..dy.len()).map(|e| dy[e / len * len + e % c * plane + e % len / c]).collect();
-                    Gradient::Floats(bench.floats(&turned))
-                } else {
-                    Gradient::Elems(bench.maps(fold.output, &dy))
-                };
-                let count = bench.pass.capacity * fold.input.len();
-                let dx = bench.room_for(count);
-                let pass = bench.pass;
-                bench.run([backward(&pass, &fold, given, dx)]);
-                let got: Vec<f32> = bench.read_values(dx, count);
-                let (got, behind) = got.split_at(images * fold.input.len());
-                assert!(behind.iter().all(|x| x.is_nan()), "the image behind the last was written");
-                let mut expected = vec![0.0; got.len()];
-                for (dy, dx) in dy.chunks_exact(fold.output.len()).zip(expected.chunks_exact_mut(fold.input.len())) {
-                    pixels(&fold).for_each(|(e, place)| dx[e] = place.map_or(0.0, |place| dy[place] / 4.0));
-                }
-                assert!(got == expected, "{fold:?} of {element:?}");
+            let dy = numbers(element, Values::Normal, 1, images, fold.output.len());
+            let given = bench.maps(fold.output, &dy);
+            let count = bench.pass.capacity * fold.input.len();
+            let dx = bench.room_for(count);
+            let pass = bench.pass;
+            bench.run([backward(&pass, &fold, given, dx)]);
+            let got: Vec<f32> = bench.read_values(dx, count);
+            let (got, behind) = got.split_at(images * fold.input.len());
+            assert!(behind.iter().all(|x| x.is_nan()), "the image behind the last was written");
+            let mut expected = vec![0.0; got.len()];
+            for (dy, dx) in dy.chunks_exact(fold.output.len()).zip(expected.chunks_exact_mut(fold.input.len())) {
+                pixels(&fold).for_each(|(e, place)| dx[e] = place.map_or(0.0, |place| dy[place] / 4.0));
             }
+            assert!(got == expected, "{fold:?} of {element:?}");
         }
     }
 }

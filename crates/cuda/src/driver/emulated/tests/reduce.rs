@@ -35,6 +35,19 @@ fn a_block_adds_up() {
 }
 
 #[test]
+fn other_processors_switch_as_well() {
+    for seed in 0..4 {
+        let Some(mut device) = testing::device(Element::F32, seed) else { return };
+        let text = source(&[Reduce::C], "", include_str!("../../../../tests/host/reduce.cu"));
+        device.compile_text("portable.cu", &format!("#define EMULATED_PORTABLE\n{text}")).unwrap();
+        let (x, y) = (device.with(&values()), device.room::<f32>(1));
+        let args = Reduce { x: Ptr::at(x), y: Ptr::at(y), count: 1000, reserved: 0 };
+        device.call("reduce", [3, 1, 1], 256, 256 * 4, &args).unwrap();
+        assert_eq!(device.values::<f32>(y, 1), [values().iter().sum::<f32>()]);
+    }
+}
+
+#[test]
 fn a_missing_barrier_gives_a_wrong_sum() {
     for seed in 0..8 {
         let Some(sum) = reduce("reduce", "#define REDUCE_WITHOUT_BARRIER", 256, seed) else { return };
