@@ -96,7 +96,8 @@ DEVICE void sum_rows(const LrnWithin& a, const Cells& values, const Box& from, u
     }
 }
 
-// squares ← x² of the pixels of `box`; x are the values of the block's first map.
+// squares ← x² of the pixels of `box`; x are the values of the block's first map. Nobody reads squares in the last step of an image, so
+// the next one's may be written before all are done with it.
 DEVICE void square(const LrnWithin& a, const elem* x, const Box& box, const Cells& squares) {
     for (u32 place = threadIdx.x; place < box.area(); place += THREADS) {
         float v[VEC];
@@ -126,7 +127,6 @@ template <u32 power> DEVICE void forward(const LrnWithin& a, quad* memory) {
             UNROLL for (int i = 0; i < VEC; i++) x[i] *= powers<power>(a.beta, a.k + a.a * d[i]).factor;
             store_run(a.y + at, x);
         }
-        __syncthreads();
     }
 }
 
@@ -175,7 +175,6 @@ template <u32 power> DEVICE void backward(const LrnWithin& a, quad* memory) {
             UNROLL for (int i = 0; i < VEC; i++) g[i] = g[i] * factor[i] - twice * x[i] * sum[i];
             store_run(a.dx + at, g);
         }
-        __syncthreads();
     }
 }
 

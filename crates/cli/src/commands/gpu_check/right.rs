@@ -107,8 +107,7 @@ fn distance(found: &ParamSet, expected: &ParamSet) -> (f64, String) {
         let pairs = found.data.iter().zip(&expected.data);
         let apart = norm(&mut pairs.map(|(&a, &b)| f64::from(a) - f64::from(b)));
         let share = apart / norm(&mut expected.data.iter().map(|&x| f64::from(x))).max(f64::MIN_POSITIVE);
-        // Written so that what is no number is the worst.
-        if !(share <= worst.0) {
+        if exceeds(share, worst.0) {
             worst = (share, name.to_string());
         }
     }
@@ -140,7 +139,7 @@ fn gradients(bench: &Bench, name: &str, precision: Precision) -> Result<Check> {
     let (expected, found) = (of(&mut oracle)?, of(&mut exec)?);
     let (worst, parameter) = distance(&found, &expected);
     let bound = ROUNDINGS * rounding(precision).max(2.0_f64.powi(-22));
-    let fault = (!(worst <= bound)).then(|| format!("{worst:.2e} of the norm of {parameter}, and {bound:.2e} may be"));
+    let fault = exceeds(worst, bound).then(|| format!("{worst:.2e} of the norm of {parameter}, and {bound:.2e} may be"));
     let name = format!("gradients of {name} without kinks, {precision}");
     Ok(Check { name, found: format!("at most {worst:.2e} of their norm, at {parameter}"), fault })
 }
@@ -170,10 +169,16 @@ fn course(bench: &Bench, name: &str, precision: Precision, images: usize, steps:
     let apart = expected.iter().zip(&found).map(|(a, b)| (a - b).abs() / a.abs()).fold(0.0, nan_max);
     let bound = ROUNDINGS * rounding(precision).max(2.0_f64.powi(-16));
     let missing = (found.len() != steps as usize).then(|| format!("{} losses of {steps} steps", found.len()));
-    let fault = missing.or_else(|| (!(apart <= bound)).then(|| format!("losses are {apart:.2e} apart, and {bound:.2e} may be")));
+    let fault =
+        missing.or_else(|| exceeds(apart, bound).then(|| format!("losses are {apart:.2e} apart, and {bound:.2e} may be")));
     let last = found.last().copied().unwrap_or(f64::NAN);
     let name = format!("{steps} steps of {name}, {precision}, beside the CPU's engine");
     Ok(Check { name, found: format!("losses at most {apart:.2e} apart, the last {last:.4}"), fault })
+}
+
+/// Whether a value is larger than a bound, or no number.
+fn exceeds(value: f64, bound: f64) -> bool {
+    value > bound || value.is_nan()
 }
 
 /// The larger, and what is no number before everything else.

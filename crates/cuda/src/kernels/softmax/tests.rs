@@ -6,7 +6,7 @@ use reference::Pass as Of;
 
 use super::*;
 use crate::kernels::Element;
-use crate::kernels::testing::{Bench, ELEMENTS, Turn, close, first, numbers, to_f64};
+use crate::kernels::testing::{Bench, ELEMENTS, Turn, close, first, numbers, rounded, to_f64};
 
 fn vector(classes: usize) -> Shape {
     Shape { c: classes, h: 1, w: 1 }
@@ -186,6 +186,22 @@ fn mixtures_with_nothing() {
         all.push((left.result.nll_sum.to_bits(), left.hits, bits));
     }
     assert!(all.iter().all(|other| *other == all[0]));
+}
+
+/// Of a share that f32 cannot tell from nothing beside 1, the gradient still is what is left.
+#[test]
+fn little_is_left_of_a_difference() {
+    for element in ELEMENTS {
+        let Some(mut bench) = Bench::new("softmax.cu", element, 1, 1, first(1)) else { return };
+        let mut batch = labelled(2, 1, true);
+        let share = 1e-6_f32 / 128.0;
+        batch.labels[0] = 0;
+        batch.mixed = Some(Mixed { labels: vec![1], shares: vec![share] });
+        let left = run(&mut bench, vector(2), &[-200.0, 0.0], &batch);
+        // Of two images in the step.
+        let expected = rounded(element, share / 2.0);
+        assert_eq!(left.dz, [-expected, expected]);
+    }
 }
 
 #[test]
