@@ -232,8 +232,8 @@ inline const char* base_name(const char* file) {
 
 inline void Machine::fail(const char* format, ...) {
     Thread& thread = self();
-    int used = snprintf(message, sizeof message, "kernel `%s`, block (%u, %u, %u), thread %u: ", kernel->name, block.x, block.y, block.z,
-                        thread.index.x);
+    int used = snprintf(message, sizeof message, "kernel `%s`, block (%u, %u, %u), thread %u: ", kernel->name, block.x, block.y,
+                        block.z, thread.index.x);
     va_list list;
     va_start(list, format);
     vsnprintf(message + used, sizeof message - (size_t)used, format, list);
@@ -249,7 +249,9 @@ inline void Machine::abandon() {
 
 inline void Machine::stuck() {
     int used = snprintf(message, sizeof message, "kernel `%s`, block (%u, %u, %u):", kernel->name, block.x, block.y, block.z);
-    auto say = [&](const char* format, auto... values) { used += snprintf(message + used, sizeof message - (size_t)used, format, values...); };
+    auto say = [&](const char* format, auto... values) {
+        used += snprintf(message + used, sizeof message - (size_t)used, format, values...);
+    };
     for (u32 w = 0; w * WARP < count; w++) {
         Warp& warp = warps[w];
         if (!warp.pending) continue;
@@ -289,7 +291,9 @@ EMULATED_UNCHECKED inline void Machine::wait_at_barrier(Thread& thread, Place pl
 
 EMULATED_UNCHECKED inline void Machine::wait_together(Thread& thread, Op op, u32 mask, Place place) {
     Warp& warp = *thread.warp;
-    if (!(mask & bit(thread.lane))) fail("%s (%s:%d) with a mask %#x without itself", OP_NAMES[op], base_name(place.file), place.line, mask);
+    if (!(mask & bit(thread.lane))) {
+        fail("%s (%s:%d) with a mask %#x without itself", OP_NAMES[op], base_name(place.file), place.line, mask);
+    }
     u32 at = (u32)__builtin_ctz(mask);
     Collective& c = warp.collectives[at];
     if (!(warp.pending & bit(at))) {
@@ -420,8 +424,8 @@ inline const char* Machine::run(const Kernel& of, const Launch& launch, u64 numb
         return message;
     }
     if (!shared_is_whole()) {
-        snprintf(message, sizeof message, "kernel `%s`, block (%u, %u, %u): writes outside its %u bytes of shared memory", kernel->name, block.x,
-                 block.y, block.z, shared_bytes);
+        snprintf(message, sizeof message, "kernel `%s`, block (%u, %u, %u): writes outside its %u bytes of shared memory", kernel->name,
+                 block.x, block.y, block.z, shared_bytes);
         return message;
     }
     return nullptr;

@@ -175,7 +175,8 @@ class Stacks {
         }
         if (made == count * SLAB) {
             if (count == sizeof slabs / sizeof *slabs) return nullptr;
-            void* slab = mmap(nullptr, (SLAB + 1) * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            constexpr int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+            void* slab = mmap(nullptr, (SLAB + 1) * STACK_BYTES, PROT_READ | PROT_WRITE, how, -1, 0);
             if (slab == MAP_FAILED) return nullptr;
             slabs[count++] = (u8*)slab;
         }

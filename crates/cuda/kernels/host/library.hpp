@@ -47,8 +47,4 @@ extern "C" __attribute__((visibility("hidden"), used)) inline void __ubsan_handl
 EMULATED_CATCH(__ubsan_handle_out_of_bounds, "an index outside its array", void*)
 EMULATED_CATCH(__ubsan_handle_shift_out_of_bounds, "a shift by more bits than there are", void*, void*)
 EMULATED_CATCH(__ubsan_handle_divrem_overflow, "a division by zero", void*, void*)
-EMULATED_CATCH(__ubsan_handle_add_overflow, "a sum that is too large for its type", void*, void*)
-EMULATED_CATCH(__ubsan_handle_sub_overflow, "a difference that is too large for its type", void*, void*)
-EMULATED_CATCH(__ubsan_handle_mul_overflow, "a product that is too large for its type", void*, void*)
-EMULATED_CATCH(__ubsan_handle_negate_overflow, "a negation that is too large for its type", void*)
 #endif

@@ -27,10 +27,17 @@ template <int K> EMULATED_UNCHECKED void multiply(float* d, const float* a, cons
 
 // Rows g and g + 8, columns 2t and 2t + 1 of d [16, 8].
 EMULATED_UNCHECKED inline void read_sums(const Thread* threads, float* d) {
-    for (u32 i = 0; i < WARP; i++) memcpy(d + i / 4 * 8 + i % 4 * 2, threads[i].to, 8), memcpy(d + i / 4 * 8 + 64 + i % 4 * 2, (float*)threads[i].to + 2, 8);
+    for (u32 i = 0; i < WARP; i++) {
+        float *at = d + i / 4 * 8 + i % 4 * 2, *own = (float*)threads[i].to;
+        at[0] = own[0], at[1] = own[1], at[64] = own[2], at[65] = own[3];
+    }
 }
 EMULATED_UNCHECKED inline void write_sums(const Thread* threads, const float* d) {
-    for (u32 i = 0; i < WARP; i++) memcpy(threads[i].to, d + i / 4 * 8 + i % 4 * 2, 8), memcpy((float*)threads[i].to + 2, d + i / 4 * 8 + 64 + i % 4 * 2, 8);
+    for (u32 i = 0; i < WARP; i++) {
+        const float* at = d + i / 4 * 8 + i % 4 * 2;
+        float* own = (float*)threads[i].to;
+        own[0] = at[0], own[1] = at[1], own[2] = at[64], own[3] = at[65];
+    }
 }
 
 // Values of 16 bits: a [16, 16] in four registers of two, b [16, 8] in two.
@@ -132,7 +139,8 @@ EMULATED_UNCHECKED inline void check_shared(const void* at, const char* what, Pl
     Machine& m = machine();
     size_t from = (size_t)((const u8*)at - m.shared);
     if (from > m.shared_bytes || m.shared_bytes - from < 16) {
-        m.fail("%s (%s:%d) at byte %lld of %u of shared memory", what, base_name(place.file), place.line, (long long)from, m.shared_bytes);
+        m.fail("%s (%s:%d) at byte %lld of %u of shared memory", what, base_name(place.file), place.line, (long long)from,
+               m.shared_bytes);
     }
     if (from % 16) m.fail("%s (%s:%d) at byte %zu of shared memory, not a multiple of 16", what, base_name(place.file), place.line, from);
 }
