@@ -82,6 +82,37 @@ template <class Operand, int MN, int THREADS> struct Loader {
     }
 };
 
+// Where this thread's warp's share of the tile begins.
+template <class T> DEVICE int warp_row() { return threadIdx.x / 32 / T::WARPS_N * T::WM; }
+template <class T> DEVICE int warp_column() { return threadIdx.x / 32 % T::WARPS_N * T::WN; }
+
+// Hands the warps' accumulators, as matrix instructions lay them out, to `result`: through shared memory, 16 rows of a warp at a time, so
+// that each thread has VEC neighbours of a row. Nobody reads what else lay there.
+template <class T, class Result>
+DEVICE void hand_out(const float (&c)[T::WM / 16][T::WN / 8][4], float* shared, u32 m0, u32 n0, const Result& result) {
+    constexpr int PITCH = T::WN + 4, CHUNKS = T::WN / VEC;
+    int lane = threadIdx.x % 32;
+    float* rows = shared + threadIdx.x / 32 * 16 * PITCH;
+#pragma unroll
+    for (int i = 0; i < T::WM / 16; i++) {
+        __syncwarp();
+#pragma unroll
+        for (int j = 0; j < T::WN / 8; j++) {
+            float* at = rows + lane / 4 * PITCH + 8 * j + lane % 4 * 2;
+            at[0] = c[i][j][0], at[1] = c[i][j][1];
+            at[8 * PITCH] = c[i][j][2], at[8 * PITCH + 1] = c[i][j][3];
+        }
+        __syncwarp();
+        for (int chunk = lane; chunk < 16 * CHUNKS; chunk += 32) {
+            int row = chunk / CHUNKS, column = chunk % CHUNKS * VEC;
+            float values[VEC];
+#pragma unroll
+            for (int e = 0; e < VEC; e++) values[e] = rows[row * PITCH + column + e];
+            result(m0 + warp_row<T>() + 16 * i + row, n0 + warp_column<T>() + column, values);
+        }
+    }
+}
+
 #if ELEM == 0
 #include "product_f32.cuh"
 #else

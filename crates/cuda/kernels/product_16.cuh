@@ -6,12 +6,6 @@
 
 constexpr int STAGES = 3;
 
-// Bytes of shared memory of a block: the stages, which the results pass through at the end, 16 rows of a warp at a time.
-template <class T> constexpr int product_shared() {
-    int stages = STAGES * (T::M + T::N) * BK * (int)sizeof(elem), results = T::WARPS_M * T::WARPS_N * 16 * (T::WN + 4) * 4;
-    return stages > results ? stages : results;
-}
-
 // The place of a chunk of 16 bytes in a tile that is MN wide.
 template <bool K_MAJOR, int MN> DEVICE int place(int row, int chunk) {
     if constexpr (K_MAJOR) return row * BK + (chunk ^ (row >> 1 & 3)) * VEC;
@@ -69,31 +63,6 @@ DEVICE void multiply(float (&c)[T::WM / 16][T::WN / 8][4], const elem* a_tile, c
     }
 }
 
-// Hands a warp's accumulators to `result`, through shared memory, so that each thread has VEC neighbours of a row.
-template <class T, class Result>
-DEVICE void hand_out(const float (&c)[T::WM / 16][T::WN / 8][4], float* warp_rows, u32 m0, u32 n0, const Result& result) {
-    constexpr int PITCH = T::WN + 4, CHUNKS = T::WN / VEC;
-    int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int i = 0; i < T::WM / 16; i++) {
-        __syncwarp();
-#pragma unroll
-        for (int j = 0; j < T::WN / 8; j++) {
-            float* at = warp_rows + lane / 4 * PITCH + 8 * j + lane % 4 * 2;
-            at[0] = c[i][j][0], at[1] = c[i][j][1];
-            at[8 * PITCH] = c[i][j][2], at[8 * PITCH + 1] = c[i][j][3];
-        }
-        __syncwarp();
-        for (int chunk = lane; chunk < 16 * CHUNKS; chunk += 32) {
-            int row = chunk / CHUNKS, column = chunk % CHUNKS * VEC;
-            float values[VEC];
-#pragma unroll
-            for (int e = 0; e < VEC; e++) values[e] = warp_rows[row * PITCH + column + e];
-            result(m0 + 16 * i + row, n0 + column, values);
-        }
-    }
-}
-
 // The tile of C at (m0, n0), summed over k_begin ≤ k < k_end; k_begin is a multiple of VEC.
 template <class T, class A, class B, class Result>
 DEVICE void product(const A& a, const B& b, u32 m0, u32 n0, u32 k_begin, u32 k_end, const Result& result) {
@@ -109,7 +78,7 @@ DEVICE void product(const A& a, const B& b, u32 m0, u32 n0, u32 k_begin, u32 k_e
         }
         copy_async_commit();
     };
-    int warp = threadIdx.x / 32, row = warp / T::WARPS_N * T::WM, column = warp % T::WARPS_N * T::WN;
+    int row = warp_row<T>(), column = warp_column<T>();
     float c[T::WM / 16][T::WN / 8][4] = {};
 #pragma unroll
     for (int stage = 0; stage < STAGES - 1; stage++) bring_stage(stage, k_begin + stage * BK);
@@ -125,5 +94,5 @@ DEVICE void product(const A& a, const B& b, u32 m0, u32 n0, u32 k_begin, u32 k_e
     }
     copy_async_wait<0>();
     __syncthreads();
-    hand_out<T>(c, (float*)shared + warp * 16 * (T::WN + 4), m0 + row, n0 + column, result);
+    hand_out<T>(c, (float*)shared, m0, n0, result);
 }

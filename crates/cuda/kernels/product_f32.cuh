@@ -6,11 +6,6 @@
 // Values between rows of a tile: a fragment's threads read different banks.
 template <int MN> constexpr int PITCH = MN + 8;
 
-template <class T> constexpr int product_shared() {
-    int tiles = 2 * BK * (PITCH<T::M> + PITCH<T::N>)*4, results = T::WARPS_M * T::WARPS_N * 16 * (T::WN + 4) * 4;
-    return tiles > results ? tiles : results;
-}
-
 template <class L, class Operand> DEVICE void fetch_all(vec (&held)[L::PASSES], const L& loader, const Operand& operand, u32 k0, u32 k_end) {
 #pragma unroll
     for (int pass = 0; pass < L::PASSES; pass++) held[pass] = loader.fetch(operand, pass, k0, k_end);
@@ -69,16 +64,13 @@ template <class T> struct Exact {
 template <class T> struct Tf32 {
     float c[T::WM / 16][T::WN / 8][4] = {};
 
-    DEVICE static int row() { return threadIdx.x / 32 / T::WARPS_N * T::WM; }
-    DEVICE static int column() { return threadIdx.x / 32 % T::WARPS_N * T::WN; }
-
     DEVICE void multiply(const float* a_tile, const float* b_tile) {
         int lane = threadIdx.x % 32;
 #pragma unroll
         for (int kk = 0; kk < BK; kk += 8) {
             u32 a[T::WM / 16][4], b[T::WN / 8][2];
-            const float* a_at = a_tile + (kk + lane % 4) * PITCH<T::M> + row() + lane / 4;
-            const float* b_at = b_tile + (kk + lane % 4) * PITCH<T::N> + column() + lane / 4;
+            const float* a_at = a_tile + (kk + lane % 4) * PITCH<T::M> + warp_row<T>() + lane / 4;
+            const float* b_at = b_tile + (kk + lane % 4) * PITCH<T::N> + warp_column<T>() + lane / 4;
 #pragma unroll
             for (int i = 0; i < T::WM / 16; i++) {
 #pragma unroll
@@ -98,27 +90,8 @@ template <class T> struct Tf32 {
         }
     }
 
-    // Through shared memory, 16 rows of a warp at a time.
     template <class Result> DEVICE void hand_out(float* shared, u32 m0, u32 n0, const Result& result) const {
-        constexpr int ROW = T::WN + 4, CHUNKS = T::WN / VEC;
-        int lane = threadIdx.x % 32;
-        float* rows = shared + threadIdx.x / 32 * 16 * ROW;
-#pragma unroll
-        for (int i = 0; i < T::WM / 16; i++) {
-            __syncwarp();
-#pragma unroll
-            for (int j = 0; j < T::WN / 8; j++) {
-                float* at = rows + lane / 4 * ROW + 8 * j + lane % 4 * 2;
-                at[0] = c[i][j][0], at[1] = c[i][j][1];
-                at[8 * ROW] = c[i][j][2], at[8 * ROW + 1] = c[i][j][3];
-            }
-            __syncwarp();
-            for (int chunk = lane; chunk < 16 * CHUNKS; chunk += 32) {
-                const float* at = rows + chunk / CHUNKS * ROW + chunk % CHUNKS * VEC;
-                float values[VEC] = {at[0], at[1], at[2], at[3]};
-                result(m0 + row() + 16 * i + chunk / CHUNKS, n0 + column() + chunk % CHUNKS * VEC, values);
-            }
-        }
+        ::hand_out<T>(c, shared, m0, n0, result);
     }
 };
 

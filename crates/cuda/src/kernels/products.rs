@@ -19,26 +19,26 @@ struct Tile {
     m: usize,
     n: usize,
     threads: usize,
+    /// Warps in the direction of n.
+    warps_n: usize,
     /// How fast it is, against the fastest.
     speed: f64,
 }
 
-const LARGE: Tile = Tile { name: "128x128", m: 128, n: 128, threads: 256, speed: 1.0 };
-const MEDIUM: Tile = Tile { name: "128x96", m: 128, n: 96, threads: 256, speed: 0.95 };
-const NARROW: Tile = Tile { name: "128x64", m: 128, n: 64, threads: 256, speed: 0.85 };
-const SMALL: Tile = Tile { name: "64x64", m: 64, n: 64, threads: 128, speed: 0.7 };
+const LARGE: Tile = Tile { name: "128x128", m: 128, n: 128, threads: 256, warps_n: 4, speed: 1.0 };
+const MEDIUM: Tile = Tile { name: "128x96", m: 128, n: 96, threads: 256, warps_n: 2, speed: 0.95 };
+const NARROW: Tile = Tile { name: "128x64", m: 128, n: 64, threads: 256, warps_n: 2, speed: 0.85 };
+const SMALL: Tile = Tile { name: "64x64", m: 64, n: 64, threads: 128, warps_n: 2, speed: 0.7 };
 
 impl Tile {
-    /// Bytes of shared memory, as `product_shared` of the kernels counts them.
+    /// Bytes of shared memory: the tiles that are under way, or in the end 16 rows of every warp's results, as `product.cuh` lays them out.
     fn shared(&self, element: Element) -> usize {
         let depth = 4 * element.vector();
         let stages = match element {
             Element::F32 | Element::Tf32 => 2 * depth * (self.m + self.n + 16) * 4,
             Element::Bf16 | Element::F16 => 3 * depth * (self.m + self.n) * 2,
         };
-        // Four warps have 32 columns each, or two have half of them.
-        let across = if self.m == self.n && self.m == 128 { 4 } else { 2 };
-        let results = self.threads / 32 * 16 * (self.n / across + 4) * 4;
+        let results = self.threads / 32 * 16 * (self.n / self.warps_n + 4) * 4;
         stages.max(results)
     }
 }
