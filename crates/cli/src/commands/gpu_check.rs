@@ -1,4 +1,4 @@
-//! `alexnet gpu-check`: whether a GPU computes what it should, and how fast, in one command of less than ten minutes.
+//! `alexnet gpu-check`: whether a GPU computes what it should, and how fast, in one command.
 
 mod peer;
 mod right;
