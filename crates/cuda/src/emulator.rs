@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use net::{Mode, Net, Precision, Result};
 
 use crate::driver::emulated::Emulated;
-use crate::executor::{Cuda, How, layer_index};
+use crate::executor::{Cuda, How};
 use crate::kernels::Element;
-use crate::plan::{Plan, Request};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -50,9 +49,7 @@ pub fn prepare_sanitized(net: &Net, batch: usize, mode: Mode, options: &Options)
 }
 
 fn prepare_on(device: Emulated, net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Cuda> {
-    let element = Element::from(options.precision);
-    let keep = options.keep.as_deref().map(|layer| layer_index(net, layer)).transpose()?;
-    let plan = Plan::new(&Request { net, capacity: batch, mode, element, inspect: options.inspect, keep })?;
+    let plan = crate::planned(net, batch, mode, options.precision, options.inspect, options.keep.as_deref())?;
     // Its memory is no number before it is written.
     Cuda::new(plan, Box::new(device), How { recorded: !options.unrecorded, poisoned: false })
 }

@@ -18,8 +18,8 @@ use std::path::PathBuf;
 use net::{Mode, Net, Precision, Result};
 
 use driver::cuda::{Device, Settings};
+use executor::How;
 pub use executor::{Cuda, KernelTime, Rate};
-use executor::{How, layer_index};
 use kernels::Element;
 pub use lack::{LEAST_CAPABILITY, Lack, Library, Version};
 use plan::{Plan, Request};
@@ -74,7 +74,10 @@ fn how(options: &Options) -> How {
 }
 
 fn plan(net: &Net, batch: usize, mode: Mode, options: &Options) -> Result<Plan> {
-    let keep = options.keep.as_deref().map(|layer| layer_index(net, layer)).transpose()?;
-    let element = Element::from(options.precision);
-    Plan::new(&Request { net, capacity: batch, mode, element, inspect: options.inspect, keep })
+    planned(net, batch, mode, options.precision, options.inspect, options.keep.as_deref())
+}
+
+fn planned(net: &Net, capacity: usize, mode: Mode, precision: Precision, inspect: bool, keep: Option<&str>) -> Result<Plan> {
+    let keep = keep.map(|layer| net.find_layer("cuda", layer)).transpose()?;
+    Plan::new(&Request { net, capacity, mode, element: Element::from(precision), inspect, keep })
 }

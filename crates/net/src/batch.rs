@@ -117,6 +117,21 @@ impl Batch {
         Targets { labels: &self.labels[..self.n], mixed }
     }
 
+    /// Whether there are images, no more than `capacity`, and room for the labels of all.
+    ///
+    /// # Errors
+    /// [`Error::Batch`], saying how many there are.
+    pub fn check_images(&self, capacity: usize) -> Result<()> {
+        let (n, room) = (self.n, self.labels.len());
+        if n == 0 || n > capacity {
+            return Err(Error::Batch(format!("{n} images given, 1 to {capacity} can be")));
+        }
+        if room < n {
+            return Err(Error::Batch(format!("{n} images, but room for {room} labels")));
+        }
+        Ok(())
+    }
+
     /// Whether what every valid image shows is there and among `classes`, as a pass of training needs it.
     ///
     /// # Errors

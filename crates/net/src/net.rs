@@ -69,6 +69,17 @@ impl Net {
         self.layers.iter().position(|layer| layer.name == name)
     }
 
+    /// The position of the layer of that name, as an engine is asked for it.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] of the engine, with the names that there are.
+    pub fn find_layer(&self, engine: &'static str, name: &str) -> Result<usize> {
+        self.layer_index(name).ok_or_else(|| {
+            let known: Vec<&str> = self.layers().iter().map(|layer| layer.name.as_str()).collect();
+            Error::Engine { engine, message: format!("no layer is called `{name}`; there are {}", known.join(", ")) }
+        })
+    }
+
     /// The shape that layer `index` reads.
     pub fn input_of(&self, index: usize) -> Shape {
         if index == 0 { self.input } else { self.outputs[index - 1] }

@@ -114,13 +114,6 @@ fn check_images(batch: usize) -> Result<()> {
     Err(fault(format!("a batch of {batch} images given, 1 to {MOST_IMAGES} can be")))
 }
 
-fn layer_index(net: &Net, layer: &str) -> Result<usize> {
-    net.layer_index(layer).ok_or_else(|| {
-        let known: Vec<&str> = net.layers().iter().map(|layer| layer.name.as_str()).collect();
-        fault(format!("no layer is called `{layer}`; there are {}", known.join(", ")))
-    })
-}
-
 /// A plan, and what it was made for.
 struct Planned {
     plan: Plan,
@@ -143,7 +136,7 @@ impl Planned {
             capacity: batch,
             mode,
             inspect: options.inspect,
-            keep: options.keep.as_deref().map(|layer| layer_index(net, layer)).transpose()?,
+            keep: options.keep.as_deref().map(|layer| net.find_layer("cpu", layer)).transpose()?,
             convolutions: options.convolutions,
             threads,
             gemm: &gemm,
@@ -207,12 +200,7 @@ impl Cpu {
     /// The pixels of a batch that fits.
     fn check<'a>(&self, batch: &'a Batch) -> Result<Pixels<'a>> {
         let (n, capacity, input) = (batch.n, self.engine.plan.capacity, self.net.input());
-        if n == 0 || n > capacity {
-            return Err(Error::Batch(format!("{n} images given, 1 to {capacity} can be")));
-        }
-        if batch.labels.len() < n {
-            return Err(Error::Batch(format!("{n} images, but room for {} labels", batch.labels.len())));
-        }
+        batch.check_images(capacity)?;
         let net::Pixels::F32(_) = &batch.pixels else { return Err(Error::Batch("pixels are not f32".into())) };
         let values = batch.f32();
         if values.len() != n * input.len() {
@@ -534,7 +522,7 @@ impl Executor for Cpu {
     }
 
     fn activation(&mut self, layer: &str) -> Result<Tensor> {
-        let index = layer_index(&self.net, layer)?;
+        let index = self.net.find_layer("cpu", layer)?;
         let (plan, shape) = (&self.engine.plan.layers[index], self.net.output_of(index));
         if self.images == 0 {
             return Err(fault("no batch has been run"));

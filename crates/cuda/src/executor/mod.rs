@@ -111,14 +111,6 @@ fn poison(device: &mut dyn Driver, base: u64, len: u64) -> Result<()> {
     Ok(())
 }
 
-/// The position of a layer.
-pub(crate) fn layer_index(net: &Net, layer: &str) -> Result<usize> {
-    net.layer_index(layer).ok_or_else(|| {
-        let known: Vec<&str> = net.layers().iter().map(|layer| layer.name.as_str()).collect();
-        fault(format!("no layer is called `{layer}`; there are {}", known.join(", ")))
-    })
-}
-
 /// Bytes of device memory for a plan, and what the executor needs beside it.
 pub(crate) fn memory_bytes(plan: &Plan) -> u64 {
     (plan.bytes + STAGES * Stage::bytes(plan) + HyperTable::bytes(plan) + Program::table_bytes(plan)) as u64
@@ -199,12 +191,7 @@ impl Cuda {
     /// Whether a batch can be run.
     fn check(&self, batch: &Batch) -> Result<()> {
         let (n, capacity, input) = (batch.n, self.plan.capacity, self.plan.net.input());
-        if n == 0 || n > capacity {
-            return Err(Error::Batch(format!("{n} images given, 1 to {capacity} can be")));
-        }
-        if batch.labels.len() < n {
-            return Err(Error::Batch(format!("{n} images, but room for {} labels", batch.labels.len())));
-        }
+        batch.check_images(capacity)?;
         let values = match &batch.pixels {
             Pixels::F32(values) => values.len(),
             Pixels::Bytes(bytes) if input.c == 3 => bytes.rgb.len().min(bytes.looks.len() * input.len()),
@@ -401,7 +388,7 @@ impl Executor for Cuda {
     }
 
     fn activation(&mut self, layer: &str) -> Result<Tensor> {
-        let index = layer_index(&self.plan.net, layer)?;
+        let index = self.plan.net.find_layer("cuda", layer)?;
         let shape = self.plan.net.output_of(index);
         if self.images == 0 {
             return Err(fault("no batch has been run"));
