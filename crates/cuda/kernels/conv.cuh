@@ -17,20 +17,6 @@ struct Tap {
 
 DEVICE u32 images(const Conv& a) { return a.step->images; }
 
-// Tap and map of the group, of which there are as many as it divides by, at index j of [r, s, map]; a row below 0 from `end` on.
-DEVICE Tap tap_at(const Conv& a, const Divisor& group, u32 j, u32 end) {
-    u32 tap = divide(j, group), r = divide(tap, a.by_s);
-    return {j < end ? (int)r : -1, (int)(tap - r * a.s), j - tap * group.value};
-}
-
-// The position of the output whose window begins h rows and w columns behind the padding's corner, as [p, q]; −1 where there is none.
-DEVICE int output_at(const Conv& a, int h, int w) {
-    if (h < 0 || w < 0) return -1;
-    u32 p = divide(h, a.stride_r), q = divide(w, a.stride_s);
-    bool exists = p * a.stride_r.value == (u32)h && q * a.stride_s.value == (u32)w && p < a.p && q < a.q;
-    return exists ? (int)(p * a.q + q) : -1;
-}
-
 // x as [n·p·q, r·s·(c / g)]: the window of every output.
 template <bool LOCAL, bool VECTOR_, bool K_MAJOR_> struct Windows {
     static constexpr bool K_MAJOR = K_MAJOR_, VECTOR = VECTOR_;
@@ -53,7 +39,10 @@ template <bool LOCAL, bool VECTOR_, bool K_MAJOR_> struct Windows {
         return {image, (int)(p * a.stride_r.value) - a.top, (int)(q * a.stride_s.value) - a.left};
     }
 
-    DEVICE Tap inner(u32 j) const { return tap_at(a, a.group_c, j, inners); }
+    DEVICE Tap inner(u32 j) const {
+        u32 tap = divide(j, a.group_c), r = divide(tap, a.by_s);
+        return {j < inners ? (int)r : -1, (int)(tap - r * a.s), j - tap * a.group_c.value};
+    }
 
     DEVICE const elem* at(const Place& at, const Tap& tap) const {
         int h = at.h + tap.r, w = at.w + tap.s;
@@ -83,11 +72,17 @@ template <bool LOCAL, bool VECTOR_> struct Seen {
         return {a.y + (u64)n * a.p * a.q * a.k + column, (int)h + a.top, (int)w + a.left};
     }
 
-    DEVICE Tap inner(u32 j) const { return tap_at(a, a.group_k, j, inners); }
+    DEVICE Tap inner(u32 j) const {
+        u32 tap = divide(j, a.group_k), r = divide(tap, a.by_s);
+        return {j < inners ? (int)r : -1, (int)(tap - r * a.s), j - tap * a.group_k.value};
+    }
 
     DEVICE const elem* at(const Place& at, const Tap& tap) const {
-        int position = at.image && tap.r >= 0 ? output_at(a, at.h - tap.r, at.w - tap.s) : -1;
-        return position >= 0 ? at.image + (u64)position * a.k + tap.c : nullptr;
+        int h = at.h - tap.r, w = at.w - tap.s;
+        if (!at.image || tap.r < 0 || h < 0 || w < 0) return nullptr;
+        u32 p = divide(h, a.stride_r), q = divide(w, a.stride_s);
+        bool hit = p * a.stride_r.value == (u32)h && q * a.stride_s.value == (u32)w && p < a.p && q < a.q;
+        return hit ? at.image + ((u64)p * a.q + q) * a.k + tap.c : nullptr;
     }
 };
 
@@ -123,16 +118,18 @@ template <bool LOCAL, bool VECTOR_> struct TurnedFilters {
     DEVICE const elem* base() const { return a.w; }
 
     DEVICE const elem* outer(u32 i) const {
-        Tap tap = tap_at(a, a.group_k, i, i + 1);
-        u64 row = (u64)(LOCAL ? 0 : y) * a.group_k.value + tap.c;
+        u32 tap = divide(i, a.group_k), k = i - tap * a.group_k.value;
+        u64 row = (u64)(LOCAL ? 0 : y) * a.group_k.value + k;
         if constexpr (LOCAL) {
             // The position of the output that saw position y through this tap, where there is one.
-            u32 h = divide(y, a.by_w);
-            int position = output_at(a, (int)h + a.top - tap.r, (int)(y - h * a.w_) + a.left - tap.s);
-            if (position < 0) return nullptr;
-            row = (u64)position * a.k + tap.c;
+            u32 r = divide(tap, a.by_s), in_h = divide(y, a.by_w);
+            int h = (int)in_h + a.top - (int)r, w = (int)(y - in_h * a.w_) + a.left - (int)(tap - r * a.s);
+            if (h < 0 || w < 0) return nullptr;
+            u32 p = divide(h, a.stride_r), q = divide(w, a.stride_s);
+            if (p * a.stride_r.value != (u32)h || q * a.stride_s.value != (u32)w || p >= a.p || q >= a.q) return nullptr;
+            row = ((u64)p * a.q + q) * a.k + k;
         }
-        return a.w + ((row * a.r + tap.r) * a.s + tap.s) * inners;
+        return a.w + (row * a.r * a.s + tap) * inners;
     }
 
     DEVICE u32 inner(u32 j) const { return j; }
